@@ -1,0 +1,134 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+// Products of other packages, named once.
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: dependencies + [arguments],
+        path: "Sources/Programs/\(name)",
+        swiftSettings: strict,
+    )
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "coap-gateway",
+    products: [
+        .executable(name: "coap-gateway", targets: ["coap-gateway"]),
+        .executable(name: "mock-device", targets: ["mock-device"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["CommandLineArguments"]),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Bytes and decisions: no input, no output.
+        library("CBOR", [nioCore]),
+        library("CoAP", [nioCore]),
+        library("OCF", ["CoAP", "CBOR", "Cloud", nioCore]),
+        library("Cloud", [crypto]),
+        // Input and output.
+        library("CoAPTransport", ["CoAP", nioCore, nioPosix, logging]),
+        .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+        library("SQLStore", ["Cloud", "CSQLite", nioCore, nioPosix]),
+        library(
+            "ServiceShell",
+            [
+                logging, metrics, coreMetrics, configuration, lifecycle, signals, arguments, nioCore, nioPosix,
+                hummingbird, httpTypes, systemPackage,
+            ]),
+        // The programs' logic.
+        library("Edge", ["CoAP", "OCF", "Cloud", logging]),
+        library(
+            "CoAPInterface",
+            [
+                "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "Edge", "ServiceShell", nioCore, nioPosix, logging,
+                metrics, lifecycle, collections,
+            ]),
+        library(
+            "Northbound",
+            [
+                "CoAP", "CBOR", "OCF", "Cloud", "Edge", "ServiceShell", hummingbird, httpTypes, nioCore, nioPosix,
+                nioHTTP1, logging, metrics, lifecycle,
+            ]),
+        library(
+            "Registry",
+            ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell", nioCore, logging, metrics, lifecycle]),
+        library(
+            "MockDevice",
+            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, lifecycle]),
+        library(
+            "Gateway",
+            [
+                "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
+                "SQLStore", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
+            ]),
+        program("coap-gateway", ["Gateway"]),
+        program("mock-device", ["MockDevice"]),
+        // Tests.
+        tests("CBORTests", ["CBOR", nioCore]),
+        tests("CoAPTests", ["CoAP", nioCore]),
+        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", nioCore]),
+        tests("CloudTests", ["Cloud", crypto]),
+        tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),
+        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", nioCore, nioPosix, nioEmbedded, logging]),
+        tests("ServiceShellTests", ["ServiceShell", logging, metrics, configuration]),
+        tests("EdgeTests", ["Edge", "CoAP", "Cloud", "OCF"]),
+        tests("CoAPInterfaceTests", ["CoAPInterface", "CoAP", "Cloud", "OCF"]),
+        tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
+        tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),
+        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", nioCore]),
+        tests(
+            "GatewayTests",
+            [
+                "Gateway", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging,
+                "coap-gateway", "mock-device",
+            ]),
+        tests("TidyTests", []),
+    ]
+)

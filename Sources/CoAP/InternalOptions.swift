@@ -1,0 +1,131 @@
+package import NIOCore
+
+/// Options 65280…65535 (experimental use, RFC 7252 §12.2) that our own programs speak among themselves.
+///
+/// They mean something only between our programs. What devices, clients and HTTP send never carries them in, and
+/// nothing that goes back to those carries them out: `Options.hasInternal` and `Options.removeInternal()`.
+extension OptionNumber {
+    /// How many milliseconds are left for an answer, uint.
+    package static let deadline = OptionNumber(rawValue: 65282)
+    /// Whom a relayed request was authorised for, and against which epoch: `Fence`. Critical.
+    package static let fence = OptionNumber(rawValue: 65283)
+    /// The request id, string, 1…64 printable characters. Elective.
+    package static let requestID = OptionNumber(rawValue: 65284)
+    /// The request was not delivered: `Undelivered` as uint.
+    package static let undelivered = OptionNumber(rawValue: 65286)
+    /// Nobody knows whether the request was acted on: `UnknownOutcome` as uint.
+    package static let unknownOutcome = OptionNumber(rawValue: 65290)
+    /// The user whose session a request came in on, string. Critical.
+    package static let sessionUser = OptionNumber(rawValue: 65287)
+    /// The device or client whose session a request came in on, string. Critical.
+    package static let sessionDevice = OptionNumber(rawValue: 65289)
+    /// The address the asking client dialled, as it goes into `eps` (`coap+tcp://host:port`), string. Critical.
+    package static let endpoint = OptionNumber(rawValue: 65291)
+
+    package var isInternal: Bool { self.rawValue >= 65280 }
+}
+
+/// Why a request did not reach its device (design: delivery). Whoever sees it may send again.
+package enum Undelivered: UInt8, Sendable, Hashable, CaseIterable {
+    case noSession = 1
+    case superseded = 2
+    case moving = 3
+    case queueFull = 4
+    case late = 5
+}
+
+/// Why nobody knows what became of a request that was delivered.
+package enum UnknownOutcome: UInt8, Sendable, Hashable, CaseIterable {
+    case connectionLost = 1
+    case noAnswer = 2
+}
+
+/// Whom a relayed request was authorised for: compared with the session at the moment of writing, so that an old
+/// route can never hand a request to the wrong owner's device.
+package struct Fence: Hashable, Sendable {
+    /// The epoch of the session, 0 if the edge did not know it.
+    package var epoch: UInt64
+    package var uid: String
+
+    package init(epoch: UInt64 = 0, uid: String) {
+        self.epoch = epoch
+        self.uid = uid
+    }
+}
+
+extension Options {
+    package var hasInternal: Bool { self.contains { $0.number.isInternal } }
+
+    package mutating func removeInternal() {
+        // Internal options are the highest numbers, so the last one tells whether there is any.
+        guard let last = self.last, last.number.isInternal else { return }
+        self.removeAll { $0.isInternal }
+    }
+
+    /// Milliseconds left for an answer.
+    package var deadlineMilliseconds: UInt32? {
+        get { self.first(.deadline)?.uint.flatMap { UInt32(exactly: $0) } }
+        set {
+            self.removeAll(.deadline)
+            if let newValue { self.append(.deadline, uint: UInt64(newValue)) }
+        }
+    }
+
+    package var fence: Fence? {
+        get {
+            guard var value = self.first(.fence)?.value, let epoch = value.readInteger(as: UInt64.self),
+                let uid = value.readString(length: value.readableBytes)
+            else { return nil }
+            return Fence(epoch: epoch, uid: uid)
+        }
+        set {
+            self.removeAll(.fence)
+            guard let newValue else { return }
+            var value = ByteBuffer()
+            value.writeInteger(newValue.epoch)
+            value.writeString(newValue.uid)
+            self.append(.fence, value)
+        }
+    }
+
+    package var undelivered: Undelivered? {
+        get { self.first(.undelivered)?.uint.flatMap { UInt8(exactly: $0) }.flatMap(Undelivered.init(rawValue:)) }
+        set {
+            self.removeAll(.undelivered)
+            if let newValue { self.append(.undelivered, uint: UInt64(newValue.rawValue)) }
+        }
+    }
+
+    package var unknownOutcome: UnknownOutcome? {
+        get { self.first(.unknownOutcome)?.uint.flatMap { UInt8(exactly: $0) }.flatMap(UnknownOutcome.init(rawValue:)) }
+        set {
+            self.removeAll(.unknownOutcome)
+            if let newValue { self.append(.unknownOutcome, uint: UInt64(newValue.rawValue)) }
+        }
+    }
+
+    package var requestID: String? {
+        get { self.first(.requestID)?.string }
+        set { self.setText(.requestID, newValue) }
+    }
+
+    package var sessionUser: String? {
+        get { self.first(.sessionUser)?.string }
+        set { self.setText(.sessionUser, newValue) }
+    }
+
+    package var sessionDevice: String? {
+        get { self.first(.sessionDevice)?.string }
+        set { self.setText(.sessionDevice, newValue) }
+    }
+
+    package var endpoint: String? {
+        get { self.first(.endpoint)?.string }
+        set { self.setText(.endpoint, newValue) }
+    }
+
+    private mutating func setText(_ number: OptionNumber, _ text: String?) {
+        self.removeAll(number)
+        if let text { self.append(number, string: text) }
+    }
+}

@@ -1,4 +1,4 @@
-package import NIOCore
+import NIOCore
 
 /// Options 65280…65535 (experimental use, RFC 7252 §12.2) that our own programs speak among themselves.
 ///

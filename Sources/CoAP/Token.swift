@@ -1,4 +1,4 @@
-package import NIOCore
+import NIOCore
 
 /// A token: what pairs a response with its request, within one connection and one direction (RFC 8323 §3.3).
 ///

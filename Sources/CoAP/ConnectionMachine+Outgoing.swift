@@ -86,6 +86,11 @@ extension ConnectionMachine {
         self.inFlight[id]?.isWritten = true
     }
 
+    /// Empties the queue: those requests will not be sent.
+    package mutating func withdrawQueued() -> [ExchangeID] {
+        self.queue.removeAll().map(\.id)
+    }
+
     mutating func receivedResponse(_ message: Message, now: NIODeadline) -> ReceiveAction {
         // Only eight-byte tokens are ours; anything else cannot be an answer to us (RFC 7252 §5.3.2).
         guard let id = message.token.eightByteValue.map(ExchangeID.init(rawValue:)),

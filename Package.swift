@@ -83,7 +83,7 @@ let package = Package(
                 hummingbird, httpTypes, systemPackage,
             ]),
         // The programs' logic.
-        library("Edge", ["CoAP", "OCF", "Cloud", logging]),
+        library("Edge", ["CoAP", "CBOR", "Cloud", nioCore]),
         library(
             "CoAPInterface",
             [
@@ -118,8 +118,8 @@ let package = Package(
         tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),
         tests("CoAPTransportTests", ["CoAPTransport", "CoAP", nioCore, nioPosix, nioEmbedded, logging]),
         tests("ServiceShellTests", ["ServiceShell", logging, metrics, configuration]),
-        tests("EdgeTests", ["Edge", "CoAP", "Cloud", "OCF"]),
-        tests("CoAPInterfaceTests", ["CoAPInterface", "CoAP", "Cloud", "OCF"]),
+        tests("EdgeTests", ["Edge", "CoAP", "CBOR", "Cloud", nioCore]),
+        tests("CoAPInterfaceTests", ["CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", nioCore, nioPosix, logging]),
         tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
         tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),
         tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", nioCore]),

@@ -1,7 +1,7 @@
 package import CoAP
 package import CoAPTransport
 package import NIOCore
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// The listener for devices and clients, with everything behind it.
 package struct CoAPInterfaceServer: Service {

@@ -265,7 +265,7 @@ final class DeviceConnection: ConnectionDelegate {
                 AccessRecord(
                     .coap, requestID: requestID, method: request.method.name ?? "\(request.method)",
                     path: "/{href}", status: "\(response.code)", device: di.text,
-                    principal: RequestLine.hash(of: session.uid.text), outcome: AccessOutcome(response),
+                    principal: session.principal, outcome: AccessOutcome(response),
                     duration: took))
             answer(response)
         }
@@ -303,7 +303,7 @@ final class DeviceConnection: ConnectionDelegate {
             AccessRecord(
                 .coap, requestID: line.requestID, method: line.method, path: line.path,
                 status: response.map { "\($0.code)" }, device: self.machine.session?.di.text,
-                principal: self.machine.session.map { RequestLine.hash(of: $0.uid.text) },
+                principal: self.machine.session?.principal,
                 outcome: response.map(AccessOutcome.init) ?? .abandoned, duration: took,
                 peer: self.connection?.peerAddress))
     }

@@ -1,5 +1,4 @@
 import CoAP
-import Cloud
 import ServiceShell
 
 /// What the access log remembers of a request until it is answered.
@@ -20,11 +19,6 @@ struct RequestLine {
     static func makeID() -> String {
         let value = UInt64.random(in: .min ... .max)
         return hexadecimal((0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) })
-    }
-
-    /// A short hash: tells one user from another without naming either.
-    static func hash(of uid: String) -> String {
-        "user:\(ShortHash.of(uid))"
     }
 }
 

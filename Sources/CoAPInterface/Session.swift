@@ -10,6 +10,8 @@ package struct Session: Hashable, Sendable {
     package let epoch: UInt64
     /// When the token that signed it in ends, nil for a permanent one.
     package var expiresAt: NIODeadline?
+    /// The owner as log lines show it: a short hash.
+    let principal: String
 
     package init(di: DeviceID, uid: UserID, kind: Principal.Kind, epoch: UInt64, expiresAt: NIODeadline?) {
         self.di = di
@@ -17,5 +19,6 @@ package struct Session: Hashable, Sendable {
         self.kind = kind
         self.epoch = epoch
         self.expiresAt = expiresAt
+        self.principal = "\(kind.rawValue):\(SecretHash(of: uid.text).short)"
     }
 }

@@ -1,5 +1,6 @@
 package import CoAP
 import Cloud
+package import OCF
 
 /// Takes a request for `/{di}/{href…}` to the device, wherever its session is, and sees to it that there is one answer.
 ///
@@ -10,15 +11,16 @@ import Cloud
 /// It does not authenticate anybody, knows no HTTP and holds no connection.
 package struct Edge: Responder {
     private let pods: any Responder
-    private let owners: any OwnerLookup
+    private let registry: RegistryClient
     private let timeout: Duration
 
     /// - Parameters:
     ///   - pods: delivers to the session of the device the first path segment names, or says `Undelivered`.
+    ///   - registry: knows who owns a device that was not reached.
     ///   - timeout: how long a request may take that names no deadline.
-    package init(pods: any Responder, owners: any OwnerLookup, timeout: Duration = .seconds(20)) {
+    package init(pods: any Responder, registry: RegistryClient, timeout: Duration = .seconds(20)) {
         self.pods = pods
-        self.owners = owners
+        self.registry = registry
         self.timeout = timeout
     }
 
@@ -59,9 +61,7 @@ package struct Edge: Responder {
                 return self.answer(first ?? self.late())
             }
             var request = self.request
-            let (seconds, attoseconds) = left.components
-            request.options.deadlineMilliseconds = UInt32(
-                clamping: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
+            request.options.deadlineMilliseconds = UInt32(clamping: left.clampedMilliseconds)
             self.edge.pods.respond(to: request) { response in
                 self.conclude(response, first: first)
             }
@@ -95,19 +95,21 @@ package struct Edge: Responder {
 
         /// Nobody got the request. Why?
         private func explain(_ response: Response) {
-            self.edge.owners.owner(of: self.di, requestID: self.request.options.requestID) { ownership in
-                switch ownership {
-                case .unknownDevice:
-                    self.answer(Response(.notFound, diagnostic: "no device \(self.di) is registered"))
-                case .owned(let owner) where owner.text != self.uid:
-                    self.answer(Response(.forbidden, diagnostic: "device \(self.di) is not yours"))
-                case .owned:
-                    self.answer(response)
-                case .unavailable:
-                    var transient = response
-                    transient.code = .serviceUnavailable
-                    self.answer(transient)
+            let left = max(ContinuousClock.now.duration(to: self.deadline), .milliseconds(1))
+            let call = RegistryClient.Call(requestID: self.request.options.requestID ?? "", deadline: left)
+            self.edge.registry.device(self.di, call: call) { result in
+                guard case .success(let found) = result else {
+                    // Nobody can say why; it did not get the request either way.
+                    return self.answer(response)
                 }
+                // A client's id names no device.
+                guard let device = found, device.kind == .device else {
+                    return self.answer(response.saying(.notFound, "no device \(self.di) is registered"))
+                }
+                guard device.uid.text == self.uid else {
+                    return self.answer(response.saying(.forbidden, "device \(self.di) is not yours"))
+                }
+                self.answer(response)
             }
         }
 
@@ -128,5 +130,14 @@ package struct Edge: Responder {
             return LinkList.isAsked(for: self.request)
                 ? LinkList.prefixing(response, di: self.di, endpoint: self.request.options.endpoint) : response
         }
+    }
+}
+
+extension Response {
+    /// Another code and text, still marked as not the device's own answer.
+    fileprivate func saying(_ code: Code, _ text: String) -> Response {
+        var response = Response(code, diagnostic: text)
+        response.options.undelivered = self.options.undelivered
+        return response
     }
 }

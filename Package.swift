@@ -109,19 +109,22 @@ let package = Package(
         program("coap-gateway", ["Gateway"]),
         program("mock-device", ["MockDevice"]),
         // Tests.
+        .target(
+            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix], path: "Tests/TestSupport",
+            swiftSettings: strict),
         tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
         tests("CoAPTests", ["CoAP", nioCore]),
         tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", nioCore]),
         tests("CloudTests", ["Cloud", crypto]),
         tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),
-        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", nioCore, nioPosix, nioEmbedded, logging]),
+        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
         tests("ServiceShellTests", ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle]),
         tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         tests(
             "CoAPInterfaceTests",
             [
-                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", nioCore, nioPosix,
-                logging,
+                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport", nioCore,
+                nioPosix, logging,
             ]),
         tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
         tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),

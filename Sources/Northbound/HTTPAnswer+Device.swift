@@ -1,18 +1,15 @@
 import Cloud
 package import CoAP
-package import HTTPTypes
-package import NIOCore
+import HTTPTypes
+import NIOCore
 
-/// What a device's answer is over HTTP (RFC 8075 §7).
-package struct DeviceReply: Hashable, Sendable {
-    package var status: Int
-    package var fields: HTTPFields
-    package var body: ByteBuffer
-
+extension HTTPAnswer {
     /// Maps an answer of the device itself; what the gateway made in its place must have been sorted out before.
     ///
+    /// RFC 8075 §7 with the answers of OCF devices.
+    ///
     /// - Throws: the problem, for an answer that is an error told in words, or one that cannot be used.
-    package init(_ answer: CoAP.Response, to exchange: DeviceExchange) throws(Problem) {
+    package init(device answer: CoAP.Response, to exchange: DeviceExchange) throws(Problem) {
         var answer = answer
         answer.options.removeInternal()
         try Self.checkUsable(answer)
@@ -21,16 +18,11 @@ package struct DeviceReply: Hashable, Sendable {
             throw Problem(deviceAnswer: answer, to: exchange)
         }
 
-        self.status = Self.status(answer, exchange)
-        self.fields = Self.fields(answer, exchange)
-        if self.status == 304 {
-            self.body = ByteBuffer()
-        } else {
+        self.init(status: Self.status(answer, exchange), fields: Self.fields(answer, exchange))
+        if self.status != 304, payload.readableBytes > 0 {
             let content = Self.content(payload, answer.options.contentFormat, exchange.accepted)
             self.body = content.bytes
-            if payload.readableBytes > 0 {
-                self.fields[.contentType] = content.type
-            }
+            self.fields[.contentType] = content.type
         }
     }
 
@@ -54,7 +46,7 @@ package struct DeviceReply: Hashable, Sendable {
 
 // MARK: - Status
 
-extension DeviceReply {
+extension HTTPAnswer {
     /// RFC 8075 §7 table 2, and what later documents added.
     package static func status(_ answer: CoAP.Response, _ exchange: DeviceExchange) -> Int {
         switch answer.code {
@@ -102,7 +94,7 @@ extension DeviceReply {
 
 // MARK: - Header fields
 
-extension DeviceReply {
+extension HTTPAnswer {
     private static func fields(_ answer: CoAP.Response, _ exchange: DeviceExchange) -> HTTPFields {
         var fields: HTTPFields = [:]
         if let tag = answer.options.first(.eTag)?.bytes, !tag.isEmpty {
@@ -143,7 +135,7 @@ extension DeviceReply {
 
 // MARK: - Bodies
 
-extension DeviceReply {
+extension HTTPAnswer {
     /// The bytes for the client and their type: CBOR becomes JSON when all of it is one valid item and the client did
     /// not ask for CBOR; everything else passes byte for byte.
     private static func content(
@@ -166,6 +158,8 @@ extension DeviceReply {
     /// Whether people could read it: UTF-8 without control characters other than those of lines. Empty is text.
     private static func isText(_ payload: ByteBuffer) -> Bool {
         guard let text = String(validating: payload.readableBytesView, as: UTF8.self) else { return false }
-        return text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F || "\r\n\t".unicodeScalars.contains($0) }
+        return text.unicodeScalars.allSatisfy { scalar in
+            scalar.value >= 0x20 && scalar.value != 0x7F || "\r\n\t".unicodeScalars.contains(scalar)
+        }
     }
 }

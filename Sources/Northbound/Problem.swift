@@ -16,7 +16,7 @@ package struct Problem: Error, Hashable, Sendable {
     package var allowed: [String]
 
     /// - Parameters:
-    ///   - detail: what happened; the kind's remedy is added unless `remedy` has a better one.
+    ///   - detail: what happened; the kind's remedy is added unless `remedy` has a better one, or says nothing.
     package init(
         _ kind: ProblemKind,
         _ detail: String? = nil,
@@ -29,7 +29,7 @@ package struct Problem: Error, Hashable, Sendable {
     ) {
         self.kind = kind
         self.status = status ?? kind.status ?? 500
-        self.detail = "\(detail ?? kind.meaning) \(remedy ?? kind.remedy)"
+        self.detail = [detail ?? kind.meaning, remedy ?? kind.remedy].filter { !$0.isEmpty }.joined(separator: " ")
         self.field = field
         self.retryAfter = retryAfter
         self.deviceCode = deviceCode

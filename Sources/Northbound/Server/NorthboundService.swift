@@ -82,7 +82,7 @@ package final class NorthboundService: Service {
         let bodyTimeout = TimeAmount(configuration.bodyTimeout)
         return HTTP1Channel(
             responder: { request, writer, channel in
-                let response = try await responder.respond(to: request, from: channel.remoteAddress?.ipAddress)
+                let response = try await responder.respond(to: request, on: channel)
                 do {
                     try await writer.write(response: response.head, body: response.body)
                 } catch is HTTPParserError {

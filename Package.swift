@@ -127,7 +127,7 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging,
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging,
                 "coap-gateway", "mock-device",
             ]),
         tests("TidyTests", []),

@@ -200,7 +200,7 @@ extension Setting where Value == SecretValue? {
 }
 
 /// Text to number, without ever overflowing.
-enum Numbers {
+package enum Numbers {
     /// Digits only: no sign, no blank.
     static func whole(_ text: some StringProtocol) -> Int? {
         guard !text.isEmpty, text.utf8.count <= 18, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {

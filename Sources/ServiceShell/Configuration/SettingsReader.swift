@@ -82,7 +82,7 @@ package struct SettingsReader {
     }
 
     /// A value as it may stand in a message: short, on one line.
-    static func shortened(_ text: String) -> String {
+    package static func shortened(_ text: String) -> String {
         let escaped = LogText.escaped(text)
         return escaped.count <= 80 ? escaped : "\(escaped.prefix(80))…"
     }

@@ -111,7 +111,7 @@ let package = Package(
         program("coap-gateway", ["Gateway"]),
         program("mock-device", ["MockDevice"]),
         // Tests.
-        tests("CBORTests", ["CBOR", nioCore]),
+        tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
         tests("CoAPTests", ["CoAP", nioCore]),
         tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", nioCore]),
         tests("CloudTests", ["Cloud", crypto]),

@@ -1,0 +1,36 @@
+/// First segments of paths that are ours, so that no device may be called so: `/{di}/…` and the fixed routes share one
+/// tree. The router's test reads this list: every fixed route begins with one of these.
+package enum ReservedSegments {
+    package static let all: Set<String> = [
+        ".well-known",
+        "admin",
+        "api",
+        "client",
+        "clients",
+        "device",
+        "devices",
+        "docs",
+        "errors",
+        "events",
+        "favicon.ico",
+        "health",
+        "healthz",
+        "livez",
+        "login",
+        "logout",
+        "mediator",
+        "mediators",
+        "metrics",
+        "oic",
+        "openapi.json",
+        "openapi.yaml",
+        "provision",
+        "readyz",
+        "register",
+        "robots.txt",
+        "signup",
+        "status",
+        "user",
+        "users",
+    ]
+}

@@ -101,7 +101,7 @@ let package = Package(
             ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell", nioCore, logging, metrics, lifecycle]),
         library(
             "MockDevice",
-            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, lifecycle]),
+            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, signals]),
         library(
             "Gateway",
             [
@@ -122,7 +122,7 @@ let package = Package(
         tests("CoAPInterfaceTests", ["CoAPInterface", "CoAP", "Cloud", "OCF"]),
         tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
         tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),
-        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", nioCore]),
+        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, logging]),
         tests(
             "GatewayTests",
             [

@@ -145,12 +145,10 @@ extension DeviceModel {
         .uriHost, .uriPort, .uriPath, .uriQuery, .accept, .ocfAcceptContentFormatVersion, .ocfContentFormatVersion,
     ]
 
-    /// The refusal of a request that holds an option we would have to understand (RFC 7252 §5.4.1).
+    /// The refusal of a request that holds an option this device would have to act on (RFC 7252 §5.4.1), such as
+    /// If-Match; what no device takes, the connection has refused already.
     private static func refusal(of options: Options) -> Response? {
         for option in options where option.number.isCritical {
-            if option.number == .proxyUri || option.number == .proxyScheme {
-                return Response(.proxyingNotSupported, diagnostic: "this device is no proxy")
-            }
             guard Self.understood.contains(option.number) else {
                 return Response(.badOption, diagnostic: "option \(option.number) is not supported here")
             }

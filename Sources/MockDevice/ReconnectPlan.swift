@@ -34,6 +34,8 @@ package struct ReconnectPlan: Sendable, Equatable {
         /// Nothing came in time, or nothing usable.
         case none
         case connectionLost
+        /// Something to send is missing.
+        case impossible
     }
 
     /// What the device holds to sign in with.
@@ -90,8 +92,10 @@ package struct ReconnectPlan: Sendable, Equatable {
         if case .signedIn = self.phase { true } else { false }
     }
 
-    /// How many delays there were since the last success.
-    package var attempts: Int { self.attempt }
+    /// The step that waits to be sent once more, if one does.
+    package var repeatedStep: Step? {
+        if case .waiting(then: .send(let step)) = self.phase { step } else { nil }
+    }
 
     // MARK: - Events
 
@@ -181,6 +185,9 @@ package struct ReconnectPlan: Sendable, Equatable {
             return self.wait(now: now, random: random, then: .connect)
         case .none:
             return self.wait(now: now, random: random, then: .send(step))
+        case .impossible:
+            self.stop()
+            return .giveUp(step, because: "there is nothing to sign in with")
         case .refused(let code, let maxAge):
             return self.refused(step, code: code, maxAge: maxAge, canRefresh: canRefresh, now: now, random: random)
         }

@@ -1,4 +1,4 @@
-package import CBOR
+import CBOR
 package import Cloud
 package import CoAP
 
@@ -59,13 +59,14 @@ package enum CloudAnswer {
         case nil: throw UnusableAnswer("it has no Content-Format, so that devices take its payload for absent")
         }
         guard let payload = response.payload else { throw UnusableAnswer("it has no payload") }
+        let item: DataItem
         do throws(CBORError) {
-            let item = try DataItem(decoding: payload)
-            guard item.pairs != nil else { throw UnusableAnswer("its payload is \(item.kind), not a map") }
-            return item
+            item = try DataItem(decoding: payload)
         } catch {
             throw UnusableAnswer("its payload is no CBOR: \(error)")
         }
+        guard item.pairs != nil else { throw UnusableAnswer("its payload is \(item.kind), not a map") }
+        return item
     }
 
     private static func secret(_ map: DataItem, _ key: String) throws(UnusableAnswer) -> Secret {

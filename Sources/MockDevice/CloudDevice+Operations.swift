@@ -1,6 +1,6 @@
 import CBOR
 import Cloud
-package import CoAP
+import CoAP
 
 /// What is sent, and what becomes of the answers.
 extension CloudDevice {

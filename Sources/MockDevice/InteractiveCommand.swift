@@ -104,7 +104,7 @@ package struct InteractiveCommand: AsyncParsableCommand {
             tasks.addTask {
                 for await _ in signals {
                     // A connection attempt cannot be called back; nobody should have to wait for one.
-                    MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .seconds(3)) { exit(0) }
+                    MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .seconds(3)) { Glibc.exit(0) }
                     return nil
                 }
                 return nil

@@ -1,4 +1,4 @@
-package import Cloud
+import Cloud
 package import NIOCore
 
 /// The device at a prompt: asks, then carries out one line after the other. A script is driven the same way.

@@ -1,4 +1,4 @@
-package import Cloud
+import Cloud
 import CoAP
 
 /// Puts what happens to a device into words for a terminal. Does no output.
@@ -82,13 +82,13 @@ package struct Narrator: Sendable {
     private func received(_ tokens: Tokens, _ expiresIn: Int64) -> [String] {
         [
             "  uid: \(sanitized(tokens.uid, limit: 300))",
-            "  accesstoken: \(self.shown(tokens.accessToken))",
-            "  refreshtoken: \(self.shown(tokens.refreshToken))",
+            "  accesstoken: \(self.token(tokens.accessToken))",
+            "  refreshtoken: \(self.token(tokens.refreshToken))",
             "  expiresin: \(expiresIn) (the access token \(Self.lifetime(expiresIn)))",
         ]
     }
 
-    private func shown(_ secret: Secret) -> String {
+    private func token(_ secret: Secret) -> String {
         self.showsTokens ? sanitized(secret.reveal(), limit: 600) : secret.description
     }
 
@@ -105,12 +105,12 @@ package struct Narrator: Sendable {
         if !queries.isEmpty {
             line += "?\(sanitized(queries, limit: 300))"
         }
-        line += Self.suffix(MockDevice.shown(request.payload, format: request.options.contentFormat))
+        line += Self.suffix(shown(request.payload, format: request.options.contentFormat))
         line += " -> \(Self.words(response.code))"
         if let diagnostic = response.diagnostic {
             line += ": \(sanitized(diagnostic, limit: 300))"
         } else {
-            line += Self.suffix(MockDevice.shown(response.payload, format: response.options.contentFormat))
+            line += Self.suffix(shown(response.payload, format: response.options.contentFormat))
         }
         return line
     }

@@ -1,4 +1,4 @@
-package import Cloud
+import Cloud
 import CBOR
 import Glibc
 import NIOCore

@@ -1,4 +1,4 @@
-import CoAP
+package import CoAP
 package import CoAPTransport
 import NIOCore
 
@@ -52,7 +52,7 @@ extension ConnectFailure {
             case .unresolved: .unresolvable
             case .refused: .refused
             case .timedOut: .timedOut
-            case .addressInUse, .addressNotAvailable, .failed: .other
+            case .failed: .other
             }
         self.init(code, message: error.message)
     }

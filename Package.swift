@@ -102,7 +102,7 @@ let package = Package(
             ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell", nioCore, logging, metrics, lifecycle]),
         library(
             "MockDevice",
-            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, lifecycle]),
+            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, signals]),
         library(
             "Gateway",
             [
@@ -131,7 +131,7 @@ let package = Package(
             ]),
         tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
         tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),
-        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", nioCore]),
+        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, logging]),
         tests(
             "GatewayTests",
             [

@@ -107,7 +107,7 @@ let package = Package(
             "Gateway",
             [
                 "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
-                "SQLStore", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
+                "SQLStore", "OCF", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
             ]),
         program("coap-gateway", ["Gateway"]),
         program("mock-device", ["MockDevice"]),

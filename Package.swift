@@ -113,7 +113,7 @@ let package = Package(
         program("mock-device", ["MockDevice"]),
         // Tests.
         .target(
-            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
         tests("CoAPTests", ["CoAP", nioCore]),

@@ -41,8 +41,8 @@ extension Handlers {
             response.options.sessionUser = uid.text
             response.options.sessionDevice = di.text
             response.options.sessionKind = session.kind.rawValue
-            response.options.sessionExpiryMilliseconds = session.expiresAt.map {
-                UInt64(clamping: $0.milliseconds)
+            if session.expiresAt != nil {
+                response.options.sessionExpiryMilliseconds = UInt64(clamping: session.expiresIn) * 1000
             }
             return Reply(response, uid: uid, di: di)
         case .signOut(let uid, let di, let accessToken):

@@ -29,7 +29,8 @@ struct LinkListTests {
     }
 
     private static func links(_ response: Response) throws -> [DataItem] {
-        try #require(DataItem(decoding: #require(response.payload)).elements)
+        let payload = try #require(response.payload)
+        return try #require(DataItem(decoding: payload).elements)
     }
 
     @Test("Links of /oic/res and of the links interface lead through the cloud; absolute ones stay")

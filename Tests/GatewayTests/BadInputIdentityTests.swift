@@ -107,9 +107,7 @@ struct BadInputIdentityTests {
             let login = try await owner.signedUp("lamp")
             var last = login
             for _ in 0..<3 {
-                let answer = try await login.peer.ask(
-                    .refresh(uid: "alice", di: "lamp", refreshToken: last.refreshToken))
-                last = try Login(#require(answer.item), di: "lamp", uid: "alice", peer: login.peer)
+                last = try await login.peer.refresh("lamp", of: "alice", with: last.refreshToken)
             }
             let session = try await last.signIn()
             let thief = try await gateway.connect()
@@ -132,17 +130,13 @@ struct BadInputIdentityTests {
             let owner = try await gateway.owner("alice")
             let login = try await owner.signedUp("lamp")
             let fan = try await owner.signedUp("fan")
-            let request = Request.refresh(uid: "alice", di: "lamp", refreshToken: login.refreshToken)
             let tokens = try await withThrowingTaskGroup(of: String.self) { tasks in
                 for _ in 0..<4 {
                     tasks.addTask {
-                        let peer = try await gateway.connect()
-                        return try await Login(
-                            #require(peer.ask(request).item), di: "lamp", uid: "alice", peer: peer
-                        ).accessToken
+                        try await gateway.connect().refresh("lamp", of: "alice", with: login.refreshToken).accessToken
                     }
                 }
-                return try await tasks.reduce(into: Set()) { $0.insert($1) }
+                return try await tasks.reduce(into: Set<String>()) { $0.insert($1) }
             }
             #expect(tokens.count == 1)
             #expect(

@@ -69,11 +69,7 @@ struct ConformanceSessionTests {
             #expect(try await gateway.status(of: "lamp", token: owner.token) == "offline")
             let again = Request.signIn(uid: "alice", di: "lamp", accessToken: device.login.accessToken)
             #expect(try await device.peer.ask(again).code == .unauthorized)
-            let refreshed = try await device.peer.ask(
-                .refresh(uid: "alice", di: "lamp", refreshToken: device.login.refreshToken))
-            #expect(refreshed.code == .changed)
-            let login = try Login(#require(refreshed.item), di: "lamp", uid: "alice", peer: device.peer)
-            _ = try await login.signIn()
+            _ = try await device.peer.refresh("lamp", of: "alice", with: device.login.refreshToken).signIn()
             #expect(try await gateway.status(of: "lamp", token: owner.token) == "online")
         }
     }
@@ -87,8 +83,7 @@ struct ConformanceSessionTests {
             var token = device.login.refreshToken
             // Well beyond the life of the first token, by refreshes alone.
             while start.duration(to: .now) < .seconds(3) {
-                let answer = try await device.peer.ask(.refresh(uid: "alice", di: "lamp", refreshToken: token))
-                token = try Login(#require(answer.item), di: "lamp", uid: "alice", peer: device.peer).refreshToken
+                token = try await device.peer.refresh("lamp", of: "alice", with: token).refreshToken
                 #expect(try await device.peer.ask(.ocf(.get, "oic/res")).code == .content)
                 try await Task.sleep(for: .milliseconds(200))
             }
@@ -214,11 +209,10 @@ struct ConformanceSessionTests {
             let owner = try await gateway.owner("alice")
             let device = try await owner.device("lamp")
             let old = device.login
-            let request = Request.refresh(uid: "alice", di: "lamp", refreshToken: old.refreshToken)
             let peer = try await gateway.connect()
-            let new = try Login(#require(await peer.ask(request).item), di: "lamp", uid: "alice", peer: peer)
+            let new = try await peer.refresh("lamp", of: "alice", with: old.refreshToken)
             #expect(new.accessToken != old.accessToken && new.refreshToken != old.refreshToken)
-            let repeated = try Login(#require(await peer.ask(request).item), di: "lamp", uid: "alice", peer: peer)
+            let repeated = try await peer.refresh("lamp", of: "alice", with: old.refreshToken)
             #expect(repeated.accessToken == new.accessToken && repeated.refreshToken == new.refreshToken)
             _ = try await new.signIn()
             let stale = Request.signIn(uid: "alice", di: "lamp", accessToken: old.accessToken)

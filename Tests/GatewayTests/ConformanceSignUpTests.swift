@@ -64,7 +64,7 @@ struct ConformanceSignUpTests {
                 for peer in peers {
                     tasks.addTask { try await peer.ask(.signUp(di: "lamp", code: code)) }
                 }
-                return try await tasks.reduce(into: []) { $0.append($1) }
+                return try await tasks.reduce(into: [Message]()) { $0.append($1) }
             }
             let again = try await peers[0].ask(.signUp(di: "lamp", code: code))
             let logins = try (answers + [again]).map { try Login(#require($0.item), di: "lamp", peer: peers[0]) }

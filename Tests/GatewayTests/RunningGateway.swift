@@ -267,6 +267,17 @@ struct Login: Sendable {
     }
 }
 
+extension ScriptedPeer {
+    /// Refreshes, and takes the new tokens down.
+    func refresh(_ di: String, of uid: String, with refreshToken: String) async throws -> Login {
+        let answer = try await self.ask(.refresh(uid: uid, di: di, refreshToken: refreshToken))
+        guard let item = answer.item, answer.code == .changed else {
+            throw PeerError("refresh of \(di): \(answer.code) \(answer.text)")
+        }
+        return try Login(item, di: di, uid: uid, peer: self)
+    }
+}
+
 /// A session.
 struct SignedIn: Sendable {
     let login: Login

@@ -121,7 +121,12 @@ let package = Package(
         tests("ServiceShellTests", ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle]),
         tests("EdgeTests", ["Edge", "CoAP", "Cloud", "OCF"]),
         tests("CoAPInterfaceTests", ["CoAPInterface", "CoAP", "Cloud", "OCF"]),
-        tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
+        tests(
+            "NorthboundTests",
+            [
+                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", yams, httpTypes, logging, lifecycle,
+                nioCore, nioPosix,
+            ]),
         tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),
         tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", nioCore]),
         tests(

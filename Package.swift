@@ -143,7 +143,7 @@ let package = Package(
                 "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix,
                 logging, lifecycle,
                 "coap-gateway", "mock-device",
-            ]),
+            ], exclude: ["Peers"]),
         tests("TidyTests", []),
     ]
 )

@@ -107,13 +107,13 @@ let package = Package(
             "Gateway",
             [
                 "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
-                "SQLStore", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
+                "SQLStore", "OCF", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
             ]),
         program("coap-gateway", ["Gateway"]),
         program("mock-device", ["MockDevice"]),
         // Tests.
         .target(
-            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
         tests("CoAPTests", ["CoAP", nioCore]),

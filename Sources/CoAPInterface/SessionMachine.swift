@@ -156,13 +156,11 @@ package struct SessionMachine: ~Copyable {
                     return self.conclude(response, ended: self.endSession(now: now))
                 }
                 return self.signIn(granted, now: now)
-            case .account where pending.request.method == .delete && self.isOwn(pending.request):
+            case .account where pending.request.method == .delete && Self.names(self.session, in: response):
                 return self.conclude(response, ended: self.endSession(now: now))
-            case .tokenRefresh:
-                if let granted, granted.di == self.session?.di {
-                    self.session?.expiresAt = granted.expiresAt
-                }
-            case .account, .cloud, .device, .unknown:
+            case .tokenRefresh where Self.names(self.session, in: response):
+                self.session?.expiresAt = Self.expiry(in: response, now: now)
+            case .account, .tokenRefresh, .cloud, .device, .unknown:
                 break
             }
         }
@@ -197,13 +195,14 @@ package struct SessionMachine: ~Copyable {
         return .answer(ids, response, ended: ended)
     }
 
-    /// A sign-off without a `di`, or with that of the session.
-    private func isOwn(_ request: Request) -> Bool {
-        guard let session = self.session else { return false }
-        let named = (request.options.queries ?? []).flatMap { $0.split(whereSeparator: { $0 == "&" || $0 == ";" }) }
-            .filter { $0.hasPrefix("di=") }.map { String($0.dropFirst(3)) }
-        guard let di = named.first else { return true }
-        return (try? DeviceID(di)) == session.di
+    /// Whether the answer is about the device of this session.
+    private static func names(_ session: Session?, in response: Response) -> Bool {
+        guard let session else { return false }
+        return response.options.all(.sessionDevice).contains { $0.string == session.di.text }
+    }
+
+    private static func expiry(in response: Response, now: NIODeadline) -> NIODeadline? {
+        response.options.sessionExpiryMilliseconds.map { now + .milliseconds(Int64(clamping: $0)) }
     }
 
     private static func grant(in response: Response, now: NIODeadline) -> Grant? {
@@ -211,8 +210,7 @@ package struct SessionMachine: ~Copyable {
             let uid = response.options.sessionUser.flatMap({ try? UserID($0) }),
             let kind = response.options.sessionKind.flatMap(Principal.Kind.init(rawValue:))
         else { return nil }
-        let expiresAt = response.options.sessionExpiryMilliseconds.map { now + .milliseconds(Int64(clamping: $0)) }
-        return Grant(di: di, uid: uid, kind: kind, expiresAt: expiresAt, response: response)
+        return Grant(di: di, uid: uid, kind: kind, expiresAt: self.expiry(in: response, now: now), response: response)
     }
 
     // MARK: The end of a session

@@ -41,9 +41,7 @@ extension Handlers {
             response.options.sessionUser = uid.text
             response.options.sessionDevice = di.text
             response.options.sessionKind = session.kind.rawValue
-            if session.expiresAt != nil {
-                response.options.sessionExpiryMilliseconds = UInt64(clamping: session.expiresIn) * 1000
-            }
+            response.options.setSessionExpiry(expiresIn: session.expiresIn)
             return Reply(response, uid: uid, di: di)
         case .signOut(let uid, let di, let accessToken):
             try await self.checkSignOut(uid: uid, di: di, accessToken: accessToken, exchange)
@@ -79,8 +77,17 @@ extension Handlers {
         let request = try RefreshRequest(Negotiation.payload(of: exchange.request))
         let credentials = try await self.identity.refresh(
             uid: request.uid, di: request.di, refreshToken: request.refreshToken)
-        return Reply(
-            exchange.negotiation.response(.changed, RefreshResponse(credentials).item), uid: request.uid,
-            di: request.di)
+        var response = exchange.negotiation.response(.changed, RefreshResponse(credentials).item)
+        // A live session of this device goes on as long as the new token lives.
+        response.options.sessionDevice = request.di.text
+        response.options.setSessionExpiry(expiresIn: credentials.expiresIn)
+        return Reply(response, uid: request.uid, di: request.di)
+    }
+}
+
+extension Options {
+    /// - Parameter expiresIn: in seconds, as devices are told; -1 for ever.
+    fileprivate mutating func setSessionExpiry(expiresIn: Int) {
+        self.sessionExpiryMilliseconds = UInt64(exactly: expiresIn).map { $0 * 1000 }
     }
 }

@@ -37,7 +37,7 @@ struct LogTests {
             ("a b", #""a b""#),
             ("a=b", #""a=b""#),
             ("", #""""#),
-            ("x\n2026-01-01T00:00:00.000Z error gateway forged", #""x\n2026-01-01T00:00:00.000Z error gateway forged""#),
+            ("x\n2026-01-01T00:00:00Z error a forged", #""x\n2026-01-01T00:00:00Z error a forged""#),
             ("\r\u{1b}[2K", #""\r\u{1b}[2K""#),
             ("\" outcome=ok", #""\" outcome=ok""#),
             ("back\\slash", #""back\\slash""#),

@@ -218,7 +218,8 @@ package enum Numbers {
     }
 
     static func isPlainText(_ text: String, atMost limit: Int) -> Bool {
-        !text.isEmpty && text.utf8.count <= limit && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
+        !text.isEmpty && text.utf8.count <= limit
+            && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
     }
 
     static func isCoAPEndpoint(_ text: String) -> Bool {

@@ -89,7 +89,8 @@ enum LogTime {
         var seconds = time.tv_sec
         var parts = tm()
         gmtime_r(&seconds, &parts)
-        let date = "\(Int(parts.tm_year) + 1900)-\(Self.padded(Int(parts.tm_mon) + 1))-\(Self.padded(Int(parts.tm_mday)))"
+        let month = Self.padded(Int(parts.tm_mon) + 1)
+        let date = "\(Int(parts.tm_year) + 1900)-\(month)-\(Self.padded(Int(parts.tm_mday)))"
         let clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { Self.padded(Int($0)) }.joined(separator: ":")
         return "\(date)T\(clock).\(Self.padded(time.tv_nsec / 1_000_000, to: 3))Z"
     }

@@ -62,7 +62,9 @@ package final class MetricsRegistry: MetricsFactory {
         aggregate: Bool,
     ) -> any RecorderHandler {
         guard aggregate else { return self.gauge(label, dimensions) }
-        let cell = self.instrument(label, suffix: "", dimensions) { .histogram(HistogramCell(bounds: HistogramCell.amounts)) }
+        let cell = self.instrument(label, suffix: "", dimensions) {
+            .histogram(HistogramCell(bounds: HistogramCell.amounts))
+        }
         guard case .histogram(let histogram)? = cell else { return HistogramCell(bounds: []) }
         return histogram
     }
@@ -109,7 +111,8 @@ package final class MetricsRegistry: MetricsFactory {
         return self.state.withLock { state in
             if let known = state.series[series] { return known }
             let made = make()
-            guard state.series.count < self.seriesLimit, state.kinds[series.name, default: made.kind] == made.kind else {
+            let kind = state.kinds[series.name, default: made.kind]
+            guard state.series.count < self.seriesLimit, kind == made.kind else {
                 state.refused += 1
                 return nil
             }

@@ -199,6 +199,16 @@ struct DiscoveryTests {
         }
     }
 
+    @Test("BI-29: a payload that says of itself to be CBOR is read without that tag")
+    func selfDescribed() async throws {
+        try await Bench.run(.memory) { bench in
+            let device = try await bench.signedUp()
+            let item = DataItem.tagged(55799, publication("d-1", ["/a"]))
+            await bench.send(.post, OCFPath.directory, item, as: device).expect(.changed)
+            await bench.send(.post, OCFPath.directory, .tagged(24, item), as: device).expectError(.badRequest)
+        }
+    }
+
     @Test("C-66: links that are not discoverable are not listed; without p a link is")
     func discoverable() async throws {
         try await Bench.run(.memory) { bench in

@@ -1,6 +1,9 @@
 import CBOR
 import CoAP
+import Logging
 import NIOCore
+import ServiceLifecycle
+import ServiceShell
 import Synchronization
 import Testing
 
@@ -139,5 +142,58 @@ struct DispatcherTests {
         }
         _ = await answers.wait(for: 100)
         #expect(counts.withLock { $0 } == [Int](repeating: 1, count: 100))
+    }
+
+    @Test("A graceful shutdown answers what waits and refuses what comes")
+    func gracefulShutdown() async throws {
+        let gate = Gate()
+        let answers = Answers()
+        let dispatcher = Dispatcher(capacity: 10, workers: 1) { _ in
+            await gate.pass()
+            return Response(.content)
+        }
+        let group = ServiceGroup(
+            services: [dispatcher], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            for _ in 0..<3 { dispatcher.submit(Request(.get), answer: answers.take) }
+            await gate.waitUntilEntered(1)
+            await group.triggerGracefulShutdown()
+            // The trigger may reach the dispatcher a little later than it returns: ask until it refuses.
+            var extra = 0
+            let refused = Mutex(false)
+            while !refused.withLock({ $0 }) {
+                extra += 1
+                dispatcher.submit(Request(.get)) { response in
+                    if response.diagnostic?.contains("shutting down") == true { refused.withLock { $0 = true } }
+                    answers.take(response)
+                }
+                await Task.yield()
+            }
+            gate.open()
+            let all = await answers.wait(for: 3 + extra)
+            #expect(all.filter { $0.code == .content }.count >= 3)
+        }
+    }
+}
+
+@Suite("The registry's metrics")
+struct RegistryMetricsTests {
+    @Test("Requests are counted by resource and code, and timed by resource")
+    func exposition() {
+        let registry = MetricsRegistry()
+        let metrics = RegistryMetrics(factory: registry)
+        metrics.record(resource: "oic/rd", code: .changed, duration: .milliseconds(3))
+        metrics.record(resource: "oic/rd", code: .changed, duration: .milliseconds(3))
+        metrics.record(resource: "oic/rd", code: .notFound, duration: .milliseconds(3))
+        let lines = registry.exposition().split(separator: "\n")
+        func value(_ name: String, _ labels: String...) -> Substring? {
+            lines.first { line in line.hasPrefix(name) && labels.allSatisfy { line.contains($0) } }?
+                .split(separator: " ").last
+        }
+        #expect(value("registry_requests", "oic/rd", "2.04") == "2")
+        #expect(value("registry_requests", "oic/rd", "4.04") == "1")
+        #expect(
+            lines.contains { $0.hasPrefix("registry_query_duration") && $0.contains("_count") && $0.hasSuffix(" 3") })
     }
 }

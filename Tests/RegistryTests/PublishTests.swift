@@ -153,7 +153,7 @@ struct PublishTests {
     func many(_ kind: StoreKind) async throws {
         try await Bench.run(kind) { bench in
             let device = try await bench.signedUp()
-            let item = publication("d-1", (0..<150).map { "/a/resource/number/\($0)" })
+            let item = publication("d-1", (0..<150).map { "/a/longer/resource/number/\($0)" })
             #expect(item.encoded().readableBytes > 14_000)
             let answer = try await bench.send(.post, OCFPath.directory, item, as: device).expectItem(.changed)
             #expect(answer["links"]?.elements?.count == 150)

@@ -140,7 +140,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging,
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix,
+                logging, lifecycle,
                 "coap-gateway", "mock-device",
             ]),
         tests("TidyTests", []),

@@ -133,7 +133,10 @@ struct TokenFamilyTests {
         #expect(family.handle(self.refresh(generation), now: Self.start) == .revoke)
     }
 
-    @Test("BI-38: the same from a peer whose certificate names di, or with recovery: as row 1, and told", arguments: 1...3)
+    @Test(
+        "BI-38: the same from a peer whose certificate names di, or with recovery: as row 1, and told",
+        arguments: 1...3,
+    )
     func forgiven(_ generation: Int) {
         var family = self.makeConfirmed(4)
         let event = self.refresh(generation, forgiven: true)

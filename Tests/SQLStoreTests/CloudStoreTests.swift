@@ -112,7 +112,10 @@ struct CloudStoreTests {
         case link
     }
 
-    @Test("A key that is there already is a conflict, and takes the whole transaction back", arguments: StoreKind.allCases)
+    @Test(
+        "A key that is there already is a conflict, and takes the whole transaction back",
+        arguments: StoreKind.allCases,
+    )
     func duplicates(_ kind: StoreKind) async throws {
         try await withStore(kind) { store in
             try await self.fill(store)

@@ -52,7 +52,10 @@ struct DirectoryTests {
         }
     }
 
-    @Test("BI-40: the same href twice in one publication: the last counts, both get one number", arguments: StoreKind.allCases)
+    @Test(
+        "BI-40: the same href twice in one publication: the last counts, both get one number",
+        arguments: StoreKind.allCases,
+    )
     func twice(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             _ = try await world.signedUp()
@@ -65,7 +68,10 @@ struct DirectoryTests {
         }
     }
 
-    @Test("BI-40: taken back and published again, an equal link is there once, with a fresh number", arguments: StoreKind.allCases)
+    @Test(
+        "BI-40: taken back and published again, an equal link is there once, with a fresh number",
+        arguments: StoreKind.allCases,
+    )
     func recreate(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             _ = try await world.signedUp()
@@ -122,7 +128,10 @@ struct DirectoryTests {
         }
     }
 
-    @Test("BI-40: 1000 links are a device's limit, in one publication and in all; nothing is half-written", arguments: StoreKind.allCases)
+    @Test(
+        "BI-40: 1000 links are a device's limit, in one publication and in all; nothing is half-written",
+        arguments: StoreKind.allCases,
+    )
     func limit(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             _ = try await world.signedUp()
@@ -194,7 +203,10 @@ struct DirectoryTests {
         }
     }
 
-    @Test("BI-41: taking back: by number, all at once, unknown and other devices' numbers", arguments: StoreKind.allCases)
+    @Test(
+        "BI-41: taking back: by number, all at once, unknown and other devices' numbers",
+        arguments: StoreKind.allCases,
+    )
     func unpublish(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let mediator = try await world.mediator()

@@ -20,7 +20,10 @@ struct IdentityProvisionTests {
         }
     }
 
-    @Test("A user registered twice is a conflict that tells how to go on; the first stays", arguments: StoreKind.allCases)
+    @Test(
+        "A user registered twice is a conflict that tells how to go on; the first stays",
+        arguments: StoreKind.allCases,
+    )
     func duplicate(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()

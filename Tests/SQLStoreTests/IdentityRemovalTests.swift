@@ -8,7 +8,10 @@ struct IdentityRemovalTests {
         _ = try await world.directory.publish(di: di ?? world.di, links: [link], ttl: nil)
     }
 
-    @Test("C-38: signing off in a session takes everything of the device away; twice is not found", arguments: StoreKind.allCases)
+    @Test(
+        "C-38: signing off in a session takes everything of the device away; twice is not found",
+        arguments: StoreKind.allCases,
+    )
     func session(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()
@@ -42,7 +45,10 @@ struct IdentityRemovalTests {
         }
     }
 
-    @Test("C-39: what is missing is a bad request, what does not belong together is refused", arguments: StoreKind.allCases)
+    @Test(
+        "C-39: what is missing is a bad request, what does not belong together is refused",
+        arguments: StoreKind.allCases,
+    )
     func refused(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()
@@ -77,6 +83,27 @@ struct IdentityRemovalTests {
             }
             #expect(try await world.directory.devices(of: world.uid, after: nil, limit: 9).count == 2)
             #expect(try await world.changes().isEmpty)
+        }
+    }
+
+    @Test("BI-36: what comes late from an older login does not touch the newer one", arguments: StoreKind.allCases)
+    func lateFromOlderLogin(_ kind: StoreKind) async throws {
+        try await withWorld(kind) { world in
+            let identity = try world.identity()
+            let mediator = try await world.mediator()
+            let old = try await world.signedUp(mediator: mediator)
+            _ = try await identity.signIn(uid: world.uid, di: world.di, accessToken: old.accessToken)
+            let new = try await world.signedUp(mediator: mediator)
+            _ = try await identity.signIn(uid: world.uid, di: world.di, accessToken: new.accessToken)
+            await expectError(.unauthorized) {
+                try await identity.signOff(di: world.di, uid: world.uid, accessToken: old.accessToken, session: nil)
+            }
+            world.clock.advance(.seconds(3600))
+            await expectError(.unauthorized) {
+                try await identity.refresh(uid: world.uid, di: world.di, refreshToken: old.refreshToken)
+            }
+            _ = try await identity.signIn(uid: world.uid, di: world.di, accessToken: new.accessToken)
+            #expect(try await world.changes().map(\.kind) == [.family])
         }
     }
 
@@ -151,7 +178,10 @@ struct IdentityRemovalTests {
         }
     }
 
-    @Test("The sequence of changes grows without gaps, failed transactions take no number", arguments: StoreKind.allCases)
+    @Test(
+        "The sequence of changes grows without gaps, failed transactions take no number",
+        arguments: StoreKind.allCases,
+    )
     func sequence(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()

@@ -36,7 +36,10 @@ struct IdentitySignUpTests {
         }
     }
 
-    @Test("BI-32: the same code and di get the same answer until first use, expiresin counted on", arguments: StoreKind.allCases)
+    @Test(
+        "BI-32: the same code and di get the same answer until first use, expiresin counted on",
+        arguments: StoreKind.allCases,
+    )
     func repeated(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()
@@ -152,7 +155,10 @@ struct IdentitySignUpTests {
         }
     }
 
-    @Test("C-29: an authorization provider other than the user's is refused; none and an empty one pass", arguments: StoreKind.allCases)
+    @Test(
+        "C-29: an authorization provider other than the user's is refused; none and an empty one pass",
+        arguments: StoreKind.allCases,
+    )
     func authProvider(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()
@@ -197,7 +203,10 @@ struct IdentitySignUpTests {
         }
     }
 
-    @Test("C-36: a sign-up that failed at the commit left no row, and the same code works afterwards", arguments: StoreKind.allCases)
+    @Test(
+        "C-36: a sign-up that failed at the commit left no row, and the same code works afterwards",
+        arguments: StoreKind.allCases,
+    )
     func failure(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()
@@ -214,7 +223,10 @@ struct IdentitySignUpTests {
         }
     }
 
-    @Test("Sealed answers survive the rotation of their key; when it is lost, a fresh pair takes its place", arguments: StoreKind.allCases)
+    @Test(
+        "Sealed answers survive the rotation of their key; when it is lost, a fresh pair takes its place",
+        arguments: StoreKind.allCases,
+    )
     func rotation(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let mediator = try await world.mediator()

@@ -3,7 +3,10 @@ import Testing
 
 @Suite("Sign-in and refresh")
 struct IdentityTokenTests {
-    @Test("C-42: a wrong token, uid or di each is refused and does not count as first use", arguments: StoreKind.allCases)
+    @Test(
+        "C-42: a wrong token, uid or di each is refused and does not count as first use",
+        arguments: StoreKind.allCases,
+    )
     func wrongClaims(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()
@@ -84,6 +87,32 @@ struct IdentityTokenTests {
         }
     }
 
+    @Test(
+        "BI-43: a store that is down is unavailable, never a refusal, and nothing is lost",
+        arguments: StoreKind.allCases,
+    )
+    func down(_ kind: StoreKind) async throws {
+        try await withWorld(kind) { world in
+            let identity = try world.identity()
+            let mediator = try await world.mediator()
+            let code = try await identity.provisionCode(kind: .device, di: world.di, mediatorToken: mediator)
+            let credentials = try await identity.signUp(di: world.di, code: code, authProvider: nil)
+            world.store.takeDown(true)
+            await expectError(.unavailable) { try await identity.signUp(di: world.di, code: code, authProvider: nil) }
+            await expectError(.unavailable) {
+                try await identity.signIn(uid: world.uid, di: world.di, accessToken: credentials.accessToken)
+            }
+            await expectError(.unavailable) {
+                try await identity.refresh(uid: world.uid, di: world.di, refreshToken: credentials.refreshToken)
+            }
+            await expectError(.unavailable) { try await identity.principal(for: credentials.accessToken) }
+            await expectError(.unavailable) { try await identity.sweep() }
+            world.store.takeDown(false)
+            #expect(try await identity.signUp(di: world.di, code: code, authProvider: nil) == credentials)
+            _ = try await identity.signIn(uid: world.uid, di: world.di, accessToken: credentials.accessToken)
+        }
+    }
+
     @Test("C-51: after the new pair's first use the old one is dead", arguments: StoreKind.allCases)
     func rotation(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
@@ -121,7 +150,10 @@ struct IdentityTokenTests {
         }
     }
 
-    @Test("BI-38: a used refresh token: repeated for 60 s, then the family is revoked and told", arguments: StoreKind.allCases)
+    @Test(
+        "BI-38: a used refresh token: repeated for 60 s, then the family is revoked and told",
+        arguments: StoreKind.allCases,
+    )
     func theft(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()
@@ -151,7 +183,10 @@ struct IdentityTokenTests {
         }
     }
 
-    @Test("BI-38: with a matching certificate or recovery the device goes on", arguments: StoreKind.allCases, [true, false])
+    @Test(
+        "BI-38: with a matching certificate or recovery the device goes on",
+        arguments: StoreKind.allCases, [true, false],
+    )
     func forgiven(_ kind: StoreKind, _ certificate: Bool) async throws {
         let configuration = IdentityConfiguration(refreshReuse: certificate ? .revoke : .recover)
         try await withWorld(kind, configuration: configuration) { world in
@@ -195,7 +230,10 @@ struct IdentityTokenTests {
         }
     }
 
-    @Test("BI-38: eight generations back a token is recognised, the ninth is unknown and harms nobody", arguments: StoreKind.allCases)
+    @Test(
+        "BI-38: eight generations back a token is recognised, the ninth is unknown and harms nobody",
+        arguments: StoreKind.allCases,
+    )
     func remembered(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in
             let identity = try world.identity()

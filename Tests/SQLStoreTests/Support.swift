@@ -77,6 +77,7 @@ final class EventLog: Sendable {
 final class FailingStore: CloudStore {
     private let base: any CloudStore
     private let failing = Mutex(false)
+    private let down = Mutex(false)
 
     init(_ base: any CloudStore) {
         self.base = base
@@ -84,15 +85,24 @@ final class FailingStore: CloudStore {
 
     func fail(_ failing: Bool) { self.failing.withLock { $0 = failing } }
 
+    /// Nothing works, not even reading.
+    func takeDown(_ down: Bool) { self.down.withLock { $0 = down } }
+
+    private func checkUp() throws(CloudError) {
+        if self.down.withLock({ $0 }) { throw CloudError(.unavailable, "the store is down") }
+    }
+
     func read<R: Sendable>(
         _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
     ) async throws(CloudError) -> R {
-        try await self.base.read(body)
+        try self.checkUp()
+        return try await self.base.read(body)
     }
 
     func write<R: Sendable>(
         _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
     ) async throws(CloudError) -> R {
+        try self.checkUp()
         let failing = self.failing.withLock { $0 }
         return try await self.base.write { transaction throws(CloudError) in
             let result = try body(transaction)

@@ -36,6 +36,11 @@ package struct Token: Hashable, Sendable {
         self.storage = .short(value: value, count: 8)
     }
 
+    /// The big-endian value of an eight-byte token, nil for any other.
+    var eightByteValue: UInt64? {
+        if case .short(let value, 8) = self.storage { value } else { nil }
+    }
+
     package var count: Int {
         switch self.storage {
         case .short(_, let count): Int(count)

@@ -1,0 +1,143 @@
+package import NIOCore
+
+// Requests of ours: at most so many in flight, at most so many queued, each with a deadline.
+
+/// A request of ours that was given to the transport.
+struct InFlight: Hashable {
+    let deadline: NIODeadline
+    /// Whether its last byte was handed over to the kernel.
+    var isWritten = false
+}
+
+/// Requests of ours that wait for a place, bounded in number and bytes.
+struct RequestQueue: Hashable {
+    struct Entry: Hashable {
+        let id: ExchangeID
+        let message: Message
+        let size: Int
+        let deadline: NIODeadline
+    }
+
+    private let maximumCount: Int
+    private let maximumBytes: Int
+    private var entries: [Entry] = []
+    private var bytes = 0
+
+    init(maximumCount: Int, maximumBytes: Int) {
+        self.maximumCount = maximumCount
+        self.maximumBytes = maximumBytes
+    }
+
+    var isEmpty: Bool { self.entries.isEmpty }
+    var earliestDeadline: NIODeadline? { self.entries.lazy.map(\.deadline).min() }
+
+    /// False if there is no room.
+    mutating func append(_ entry: Entry) -> Bool {
+        guard self.entries.count < self.maximumCount, self.bytes + entry.size <= self.maximumBytes else { return false }
+        self.entries.append(entry)
+        self.bytes += entry.size
+        return true
+    }
+
+    /// The first that is not late. Late ones stay for `removeAll`, which reports them.
+    mutating func popFirst(now: NIODeadline) -> Entry? {
+        guard let index = self.entries.firstIndex(where: { $0.deadline > now }) else { return nil }
+        let entry = self.entries.remove(at: index)
+        self.bytes -= entry.size
+        return entry
+    }
+
+    mutating func removeAll(where condition: (Entry) -> Bool = { _ in true }) -> [Entry] {
+        let removed = self.entries.filter(condition)
+        guard !removed.isEmpty else { return [] }
+        self.entries.removeAll(where: condition)
+        self.bytes -= removed.reduce(0) { $0 + $1.size }
+        return removed
+    }
+}
+
+extension ConnectionMachine {
+    /// Sends a request, now or when there is a place.
+    package mutating func send(_ request: Request, deadline: NIODeadline, now: NIODeadline) -> SendAction {
+        guard self.phase == .open else { return .refuse(.closing) }
+        guard deadline > now else { return .refuse(.timedOut) }
+        let id = ExchangeID(rawValue: self.makeToken())
+        let message = Message(
+            code: request.method, token: Token(eightBytes: id.rawValue), options: request.options,
+            payload: request.payload)
+        let size = message.frameLength
+        guard size <= self.peer.maximumMessageSize else {
+            return .refuse(.tooLarge(size: size, maximum: self.peer.maximumMessageSize))
+        }
+        if self.inFlight.count < self.configuration.maximumInFlight && self.queue.isEmpty {
+            self.inFlight[id] = InFlight(deadline: deadline)
+            self.note(deadline: deadline)
+            return .write(Outgoing(id: id, message: message))
+        }
+        guard self.queue.append(.init(id: id, message: message, size: size, deadline: deadline)) else {
+            return .refuse(.queueFull)
+        }
+        self.note(deadline: deadline)
+        return .queued(id)
+    }
+
+    /// The last byte of this request was handed to the kernel: from here on nobody knows whether it was acted on.
+    package mutating func written(_ id: ExchangeID) {
+        self.inFlight[id]?.isWritten = true
+    }
+
+    /// Empties the queue: those requests will not be sent.
+    package mutating func withdrawQueued() -> [ExchangeID] {
+        self.queue.removeAll().map(\.id)
+    }
+
+    mutating func receivedResponse(_ message: Message, now: NIODeadline) -> ReceiveAction {
+        // Only eight-byte tokens are ours; anything else cannot be an answer to us (RFC 7252 §5.3.2).
+        guard let id = message.token.eightByteValue.map(ExchangeID.init(rawValue:)),
+            self.inFlight.removeValue(forKey: id) != nil
+        else { return .ignore(.unmatchedResponse) }
+        var response = Response(message.code, options: message.options, payload: message.payload)
+        let result: Result<Response, ExchangeError>
+        do throws(OptionFault) {
+            try response.options.screen(allowingInternal: self.configuration.isInternal)
+            result = .success(response)
+        } catch {
+            result = .failure(ExchangeError(.unusableResponse(error), delivered: true))
+        }
+        return .complete(id, result, next: self.fillFlight(now: now), end: self.endIfDrained())
+    }
+
+    /// Takes requests from the queue as far as there are places.
+    mutating func fillFlight(now: NIODeadline) -> [Outgoing] {
+        guard self.phase == .open else { return [] }
+        var next: [Outgoing] = []
+        while self.inFlight.count < self.configuration.maximumInFlight, let entry = self.queue.popFirst(now: now) {
+            self.inFlight[entry.id] = InFlight(deadline: entry.deadline)
+            next.append(Outgoing(id: entry.id, message: entry.message))
+        }
+        return next
+    }
+
+    private mutating func note(deadline: NIODeadline) {
+        self.earliestDeadline = self.earliestDeadline.map { min($0, deadline) } ?? deadline
+    }
+
+    /// Nil if none is late after all.
+    mutating func expireRequests(now: NIODeadline) -> DeadlineAction? {
+        var late: [ExchangeID: ExchangeError] = [:]
+        for (id, exchange) in self.inFlight where exchange.deadline <= now {
+            late[id] = ExchangeError(.timedOut, delivered: exchange.isWritten)
+        }
+        for id in late.keys {
+            self.inFlight.removeValue(forKey: id)
+        }
+        for entry in self.queue.removeAll(where: { $0.deadline <= now }) {
+            late[entry.id] = ExchangeError(.timedOut, delivered: false)
+        }
+        let next = self.fillFlight(now: now)
+        self.earliestDeadline = [
+            self.inFlight.values.lazy.map(\.deadline).min(), self.queue.earliestDeadline,
+        ].compactMap { $0 }.min()
+        return late.isEmpty && next.isEmpty ? nil : .expire(late, next: next)
+    }
+}

@@ -1,0 +1,298 @@
+package import NIOCore
+
+/// The rules of one CoAP connection over a reliable transport (RFC 8323), for either end, without any input or output.
+///
+/// It says what to write and whom to tell; it resolves nothing, reads no clock and makes no random numbers. Each request
+/// of ours that it takes ends exactly once: in `complete`, `expire`, `released` or `closed`.
+///
+/// It does not read bytes (`Message.init(readingFrameFrom:limits:)` does), knows nothing of resources or sessions, and
+/// does no block-wise transfers.
+package struct ConnectionMachine: ~Copyable {
+    enum Phase: Hashable {
+        case open
+        /// The peer sent a Release: what it asked before is answered, nothing new is asked.
+        case releasedByPeer(holdOffSeconds: UInt32?, until: NIODeadline)
+        /// We sent a Release: the peer is to close.
+        case releasedByUs(until: NIODeadline)
+        case closed
+    }
+
+    let configuration: ConnectionConfiguration
+    var phase: Phase = .open
+    package var peer = PeerSettings()
+
+    /// Tokens count up from a random start, so that no two connections look alike and none repeats.
+    private var nextToken: UInt64
+
+    var inFlight: [ExchangeID: InFlight] = [:]
+    var queue: RequestQueue
+    /// No deadline of a request is earlier than this.
+    var earliestDeadline: NIODeadline?
+
+    var incoming: [IncomingID: Incoming] = [:]
+    var lastIncoming: UInt64 = 0
+    /// Pongs with Custody that wait until everything before their Ping was answered (RFC 8323 §5.4.1).
+    var heldPongs: [HeldPong] = []
+
+    private let opened: NIODeadline
+    var lastReceived: NIODeadline
+    var unansweredPings = 0
+    var lastPing: NIODeadline?
+    private var isFirstMessage = true
+
+    /// - Parameter tokenSeed: any number; another one for each connection.
+    package init(configuration: ConnectionConfiguration, tokenSeed: UInt64, now: NIODeadline) {
+        self.configuration = configuration
+        self.nextToken = tokenSeed
+        self.queue = RequestQueue(
+            maximumCount: configuration.maximumQueued, maximumBytes: configuration.maximumQueuedBytes)
+        self.opened = now
+        self.lastReceived = now
+    }
+
+    mutating func makeToken() -> UInt64 {
+        // Wrapping is meant: 2^64 values come before the first repeats.
+        self.nextToken = self.nextToken &+ 1
+        return self.nextToken
+    }
+
+    package var isOpen: Bool { self.phase == .open }
+    package var isClosed: Bool { self.phase == .closed }
+    /// Requests of either side that still wait for their answer.
+    package var hasWorkInFlight: Bool { !self.inFlight.isEmpty || !self.incoming.isEmpty }
+
+    // MARK: Beginning and end
+
+    /// Our CSM, to be written before anything is read (RFC 8323 §5.3). Neither end waits for the other's.
+    package mutating func open() -> Message {
+        let limits = self.configuration.limits
+        let csm = CSM(
+            maxMessageSize: UInt32(clamping: limits.maximumMessageSize),
+            extendedTokenLength: limits.maximumTokenLength > Token.baseMaximumLength
+                ? UInt32(clamping: limits.maximumTokenLength) : nil
+        )
+        return self.signal(.csm(csm))
+    }
+
+    /// What the bytes held was no message: say so, then close (RFC 8323 §5.6).
+    package mutating func malformed(_ error: DecodeError) -> Message {
+        self.phase = .closed
+        return self.signal(.abort(badCSMOption: nil, diagnostic: error.description))
+    }
+
+    /// We give up: the message to write before closing.
+    package mutating func abort(diagnostic: String) -> Message? {
+        guard self.phase != .closed else { return nil }
+        self.phase = .closed
+        return self.signal(.abort(badCSMOption: nil, diagnostic: diagnostic))
+    }
+
+    /// We want the peer to close: no new requests from here on, those in flight go on (RFC 8323 §5.5). Nil if the
+    /// connection is on its way out already.
+    package mutating func release(holdOffSeconds: UInt32?, now: NIODeadline) -> ReleaseAction? {
+        guard self.phase == .open else { return nil }
+        self.phase = .releasedByUs(until: now + self.configuration.releaseGrace)
+        return ReleaseAction(
+            message: self.signal(.release(alternativeAddresses: [], holdOffSeconds: holdOffSeconds)),
+            unsent: self.queue.removeAll().map(\.id)
+        )
+    }
+
+    /// The connection is gone: all requests of ours that were waiting, and how far each had come.
+    package mutating func closed() -> [ExchangeID: ExchangeError] {
+        self.phase = .closed
+        var failures: [ExchangeID: ExchangeError] = [:]
+        for (id, exchange) in self.inFlight {
+            failures[id] = ExchangeError(.connectionLost, delivered: exchange.isWritten)
+        }
+        for entry in self.queue.removeAll() {
+            failures[entry.id] = ExchangeError(.connectionLost, delivered: false)
+        }
+        self.inFlight = [:]
+        self.incoming = [:]
+        self.heldPongs = []
+        return failures
+    }
+
+    func signalMessage(_ signal: Signal, token: UInt64) -> Message {
+        signal.message(token: Token(eightBytes: token))
+    }
+
+    private mutating func signal(_ signal: Signal) -> Message {
+        self.signalMessage(signal, token: self.makeToken())
+    }
+
+    // MARK: Receiving
+
+    /// Bytes arrived, whatever they hold: the peer is alive.
+    package mutating func receivedBytes(now: NIODeadline) {
+        self.lastReceived = now
+        self.unansweredPings = 0
+        self.lastPing = nil
+    }
+
+    /// One message arrived.
+    /// - Parameter size: its bytes on the wire.
+    package mutating func received(_ message: Message, size: Int, now: NIODeadline) -> ReceiveAction {
+        guard self.phase != .closed else { return .ignore(.afterClose) }
+        self.peer.received(size: size)
+        let isFirst = self.isFirstMessage
+        self.isFirstMessage = false
+        if isFirst && self.configuration.isStrict && message.code != .capabilitiesAndSettings {
+            return self.protocolError("the first message must be a CSM (RFC 8323 §5.3)")
+        }
+        switch message.code.kind {
+        case .empty:
+            // RFC 8323 §3.4: ignored. Some libraries also send it where UDP has a Reset.
+            return .ignore(.empty)
+        case .request:
+            return self.receivedRequest(message, now: now)
+        case .response:
+            return self.receivedResponse(message, now: now)
+        case .signalling:
+            return self.receivedSignal(message, now: now)
+        case .unassigned:
+            return .ignore(.unassignedClass)
+        case .reserved:
+            // The decoder refuses these; a transport that does not use it meets the same end.
+            return .abort(
+                self.malformed(.reservedCodeClass(message.code)), .malformed(.reservedCodeClass(message.code)))
+        }
+    }
+
+    private mutating func receivedSignal(_ message: Message, now: NIODeadline) -> ReceiveAction {
+        let signal: Signal
+        do throws(UnknownCriticalSignallingOption) {
+            signal = try Signal(message)
+        } catch {
+            // RFC 8323 §5.1 and, for a CSM, §5.3: Abort with Bad-CSM-Option.
+            let text = "unknown critical option \(error.number.rawValue) in \(error.code)"
+            let bad = error.code == .capabilitiesAndSettings ? error.number.rawValue : nil
+            self.phase = .closed
+            return .abort(self.signal(.abort(badCSMOption: bad, diagnostic: text)), .protocolError(text))
+        }
+        switch signal {
+        case .csm(let csm):
+            self.peer.apply(csm)
+            return .ignore(.csm)
+        case .ping(let custody):
+            return self.receivedPing(token: message.token, custody: custody)
+        case .pong:
+            // Any byte proves the peer alive, so a Pong needs no matching.
+            return .ignore(.pong)
+        case .release(_, let holdOffSeconds):
+            return self.receivedRelease(holdOffSeconds: holdOffSeconds, now: now)
+        case .abort(_, let diagnostic):
+            self.phase = .closed
+            return .close(.abortedByPeer(diagnostic: diagnostic))
+        case .unknown:
+            return .ignore(.unknownSignal)
+        }
+    }
+
+    private mutating func receivedPing(token: Token, custody: Bool) -> ReceiveAction {
+        guard custody, !self.incoming.isEmpty else {
+            return .reply(Signal.pong(custody: custody).message(token: token))
+        }
+        guard self.heldPongs.count < self.configuration.maximumHeldPongs else {
+            return self.protocolError("more than \(self.configuration.maximumHeldPongs) Pings with Custody waiting")
+        }
+        self.heldPongs.append(HeldPong(token: token, behind: IncomingID(rawValue: self.lastIncoming)))
+        return .ignore(.heldPong)
+    }
+
+    private mutating func receivedRelease(holdOffSeconds: UInt32?, now: NIODeadline) -> ReceiveAction {
+        switch self.phase {
+        case .open, .releasedByUs:
+            let unsent = self.queue.removeAll().map(\.id)
+            let closeNow = !self.hasWorkInFlight
+            if closeNow {
+                self.phase = .closed
+            } else {
+                self.phase = .releasedByPeer(
+                    holdOffSeconds: holdOffSeconds, until: now + self.configuration.releaseGrace)
+            }
+            return .released(holdOffSeconds: holdOffSeconds, unsent: unsent, closeNow: closeNow)
+        case .releasedByPeer, .closed:
+            return .ignore(.unknownSignal)
+        }
+    }
+
+    mutating func protocolError(_ text: String) -> ReceiveAction {
+        self.phase = .closed
+        return .abort(self.signal(.abort(badCSMOption: nil, diagnostic: text)), .protocolError(text))
+    }
+
+    // MARK: Time
+
+    /// What is due. Call again until it says `wait`.
+    package mutating func deadlineReached(now: NIODeadline) -> DeadlineAction {
+        switch self.phase {
+        case .closed:
+            return .wait(until: nil)
+        case .releasedByUs(let until) where until <= now:
+            self.phase = .closed
+            return .close(.closedByUs("the peer did not close after Release"))
+        case .releasedByPeer(let holdOffSeconds, let until) where until <= now:
+            self.phase = .closed
+            return .close(.released(holdOffSeconds: holdOffSeconds))
+        case .open, .releasedByUs, .releasedByPeer:
+            break
+        }
+        if self.configuration.isStrict, !self.peer.sentCSM, self.opened + self.configuration.csmTimeout <= now {
+            let text = "no CSM within \(self.configuration.csmTimeout.nanoseconds / 1_000_000_000) s (RFC 8323 §5.3)"
+            self.phase = .closed
+            return .abort(
+                self.signal(.abort(badCSMOption: nil, diagnostic: text)), .protocolError(text))
+        }
+        if let earliest = self.earliestDeadline, earliest <= now, let action = self.expireRequests(now: now) {
+            return action
+        }
+        return self.keepAlive(now: now)
+    }
+
+    private mutating func keepAlive(now: NIODeadline) -> DeadlineAction {
+        guard let keepalive = self.configuration.keepalive else { return .wait(until: self.nextDeadline) }
+        let due = self.lastPing.map { $0 + keepalive.interval } ?? self.lastReceived + keepalive.time
+        guard due <= now else { return .wait(until: self.nextDeadline) }
+        guard self.unansweredPings < keepalive.retry else {
+            self.phase = .closed
+            return .close(.keepaliveTimeout)
+        }
+        self.unansweredPings += 1
+        self.lastPing = now
+        return .ping(self.signal(.ping(custody: false)))
+    }
+
+    /// A Ping at somebody's wish. Any byte that arrives later answers it.
+    package mutating func ping() -> Message? {
+        guard self.phase != .closed else { return nil }
+        return self.signal(.ping(custody: false))
+    }
+
+    /// When `deadlineReached` wants to be called, at the latest.
+    package var nextDeadline: NIODeadline? {
+        var next = self.earliestDeadline
+        func consider(_ time: NIODeadline) {
+            next = next.map { min($0, time) } ?? time
+        }
+        switch self.phase {
+        case .closed: return nil
+        case .open: break
+        case .releasedByPeer(_, let until), .releasedByUs(let until): consider(until)
+        }
+        if let keepalive = self.configuration.keepalive {
+            consider(self.lastPing.map { $0 + keepalive.interval } ?? self.lastReceived + keepalive.time)
+        }
+        if self.configuration.isStrict, !self.peer.sentCSM {
+            consider(self.opened + self.configuration.csmTimeout)
+        }
+        return next
+    }
+}
+
+struct HeldPong: Hashable {
+    let token: Token
+    /// The last request that arrived before the Ping.
+    let behind: IncomingID
+}

@@ -1,0 +1,95 @@
+package import CoAP
+package import NIOCore
+
+/// The handle of one connection: the only way into its event loop from elsewhere. Copies name the same connection.
+package struct CoAPConnection: Sendable {
+    package let channel: any Channel
+    private let handler: NIOLoopBound<ConnectionHandler>
+    private let endedFuture: EventLoopFuture<ConnectionEnd>
+
+    init(channel: any Channel, handler: ConnectionHandler, ended: EventLoopFuture<ConnectionEnd>) {
+        self.channel = channel
+        self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+        self.endedFuture = ended
+    }
+
+    package var eventLoop: any EventLoop { self.channel.eventLoop }
+
+    /// The address of the peer for log lines.
+    package var peerAddress: String {
+        guard let address = self.channel.remoteAddress, let ip = address.ipAddress else { return "unknown" }
+        return address.protocol == .inet6 ? "[\(ip)]:\(address.port ?? 0)" : "\(ip):\(address.port ?? 0)"
+    }
+
+    private func onLoop(_ work: @escaping @Sendable (ConnectionHandler) -> Void) {
+        if self.eventLoop.inEventLoop {
+            work(self.handler.value)
+        } else {
+            let handler = self.handler
+            self.eventLoop.execute { work(handler.value) }
+        }
+    }
+
+    /// Sends a request. `completion` is called exactly once, on the connection's event loop.
+    package func send(
+        _ request: Request, deadline: NIODeadline,
+        completion: @escaping @Sendable (Result<Response, ExchangeError>) -> Void
+    ) {
+        self.onLoop { $0.send(request, deadline: deadline, completion: completion) }
+    }
+
+    /// Sends a request and waits for its answer. Cancelling the task does not withdraw it.
+    package func send(_ request: Request, timeout: TimeAmount) async throws(ExchangeError) -> Response {
+        let result: Result<Response, ExchangeError> = await withCheckedContinuation { continuation in
+            self.send(request, deadline: .now() + timeout) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    /// Answers a request of the peer.
+    package func respond(to id: IncomingID, with response: Response) {
+        self.onLoop { $0.respond(to: id, with: response) }
+    }
+
+    /// Asks the peer for a sign of life. If none comes, keepalive closes the connection.
+    package func ping() {
+        self.onLoop { $0.ping() }
+    }
+
+    /// Asks the peer to close (RFC 8323 §5.5); after the grace period of the configuration we close.
+    package func release(holdOffSeconds: UInt32? = nil) {
+        self.onLoop { $0.release(holdOffSeconds: holdOffSeconds) }
+    }
+
+    /// Takes back every request that was not yet given to the transport; each ends as not delivered.
+    package func withdrawQueued() {
+        self.onLoop { $0.withdrawQueued() }
+    }
+
+    /// Tells the peer why, then closes (RFC 8323 §5.6).
+    package func abort(_ diagnostic: String) {
+        self.onLoop { $0.abort(diagnostic: diagnostic, end: .closedByUs(diagnostic)) }
+    }
+
+    /// Closes without a word.
+    package func close(reason: String) {
+        self.onLoop { $0.finish(.closedByUs(reason)) }
+    }
+
+    /// Sends a Release, closes, and returns when that is done.
+    package func close() async {
+        self.onLoop {
+            $0.release(holdOffSeconds: nil)
+            $0.finish(.closedByUs("closed"))
+        }
+        _ = await self.ended
+    }
+
+    /// Why the connection ended, once it has.
+    package var ended: ConnectionEnd {
+        get async {
+            // The promise is only ever succeeded, by the handler's last event.
+            (try? await self.endedFuture.get()) ?? .failed("the event loop was shut down")
+        }
+    }
+}

@@ -1,0 +1,108 @@
+package import CoAP
+package import Logging
+package import NIOCore
+import NIOPosix
+
+/// Opens CoAP connections over TCP.
+package struct CoAPDialer: Sendable {
+    private let group: any EventLoopGroup
+    private let configuration: ConnectionConfiguration
+    private let limits: TransportLimits
+    private let logger: Logger
+
+    package init(
+        group: any EventLoopGroup, configuration: ConnectionConfiguration = .client,
+        limits: TransportLimits = TransportLimits(messagesPerSecond: nil), logger: Logger
+    ) {
+        self.group = group
+        self.configuration = configuration
+        self.limits = limits
+        self.logger = logger
+    }
+
+    /// Connects and sends our CSM; the peer's is not waited for (RFC 8323 §5.3).
+    /// - Parameters:
+    ///   - server: answers the peer's requests; without one they get 4.04.
+    package func connect(
+        host: String, port: Int, timeout: TimeAmount, server: (any Responder)?
+    ) async throws(TransportError) -> CoAPConnection {
+        let configuration = self.configuration
+        let limits = self.limits
+        let logger = self.logger
+        do {
+            return try await ClientBootstrap(group: self.group)
+                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .channelOption(.socketOption(.so_keepalive), value: 1)
+                .connectTimeout(timeout)
+                .connect(host: host, port: port) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
+                        let delegate = ResponderDelegate(server: server)
+                        let handler = ConnectionHandler(
+                            configuration: configuration, limits: limits, delegate: delegate,
+                            tokenSeed: .random(in: .min ... .max), ended: ended, logger: logger)
+                        try channel.pipeline.syncOperations.addHandler(handler)
+                        return CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
+                    }
+                }
+        } catch {
+            throw TransportError(connecting: error, to: "\(host):\(port)")
+        }
+    }
+}
+
+/// Hands the peer's requests to a responder.
+private final class ResponderDelegate: ConnectionDelegate {
+    private let server: (any Responder)?
+    private var connection: CoAPConnection?
+
+    init(server: (any Responder)?) {
+        self.server = server
+    }
+
+    func connectionOpened(_ connection: CoAPConnection) {
+        self.connection = connection
+    }
+
+    func connectionReceived(_ request: Request, id: IncomingID) {
+        guard let connection = self.connection else { return }
+        guard let server = self.server else {
+            connection.respond(to: id, with: Response(.notFound, diagnostic: "this client serves no resources"))
+            return
+        }
+        server.respond(to: request) { connection.respond(to: id, with: $0) }
+    }
+
+    func connectionReleased() {}
+
+    func connectionIgnored(_ message: IgnoredMessage) {}
+
+    func connectionEnded(_ end: ConnectionEnd) {
+        self.connection = nil
+    }
+}
+
+extension TransportError {
+    /// One sentence for whoever asked for the connection.
+    init(connecting error: any Error, to target: String) {
+        switch error {
+        case let error as NIOConnectionError:
+            if error.connectionErrors.isEmpty {
+                self.init(.unresolved, "\(target): the name could not be resolved to an address")
+            } else if let first = error.connectionErrors.first {
+                self.init(connecting: first.error, to: target)
+            } else {
+                self.init(.failed, "\(target): \(error)")
+            }
+        case ChannelError.connectTimeout(let timeout):
+            let milliseconds = timeout.nanoseconds / 1_000_000
+            self.init(.timedOut, "\(target): no answer to the connection attempt within \(milliseconds) ms")
+        case let error as IOError where error.errnoCode == ECONNREFUSED:
+            self.init(.refused, "\(target): connection refused: nothing listens there")
+        case let error as SocketAddressError:
+            self.init(.unresolved, "\(target): \(error)")
+        default:
+            self.init(.failed, "\(target): \(error)")
+        }
+    }
+}

@@ -1,0 +1,126 @@
+package import CoAP
+package import Logging
+package import NIOCore
+import NIOPosix
+import Synchronization
+
+/// Accepts CoAP connections over TCP.
+package final class CoAPListener: Sendable {
+    private let channel: any Channel
+    private let connections: ConnectionSet
+
+    private init(channel: any Channel, connections: ConnectionSet) {
+        self.channel = channel
+        self.connections = connections
+    }
+
+    /// Binds and accepts at once.
+    /// - Parameters:
+    ///   - port: 0 for any free one.
+    ///   - maximumConnections: a connection above that is closed as soon as it was accepted.
+    ///   - makeDelegate: what stands behind a new connection; called on its event loop.
+    /// - Throws: what binding failed with, as the system said it: the caller knows which setting moves the port.
+    package static func bind(
+        host: String, port: Int, group: any EventLoopGroup, configuration: ConnectionConfiguration,
+        limits: TransportLimits = TransportLimits(), maximumConnections: Int, logger: Logger,
+        makeDelegate: @escaping @Sendable () -> any ConnectionDelegate
+    ) async throws -> CoAPListener {
+        let connections = ConnectionSet(maximum: maximumConnections)
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(
+                .writeBufferWaterMark,
+                value: .init(low: limits.outboundBufferBytes / 4, high: limits.outboundBufferBytes)
+            )
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard connections.reserve() else {
+                        logger.warning(
+                            "connection refused: as many as MAX_CONNECTIONS are open",
+                            metadata: ["connections.maximum": "\(maximumConnections)"])
+                        throw ChannelError.operationUnsupported
+                    }
+                    // One connection, one place: given back when the channel closes, whatever it came to.
+                    let key = ObjectIdentifier(channel as AnyObject)
+                    channel.closeFuture.whenComplete { _ in connections.remove(key) }
+                    let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
+                    let handler = ConnectionHandler(
+                        configuration: configuration, limits: limits, delegate: makeDelegate(),
+                        tokenSeed: .random(in: .min ... .max), ended: ended, logger: logger)
+                    connections.insert(
+                        key, CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult))
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
+            }
+            .bind(host: host, port: port)
+            .get()
+        return CoAPListener(channel: channel, connections: connections)
+    }
+
+    /// The port that was bound.
+    package var port: Int { self.channel.localAddress?.port ?? 0 }
+
+    /// How many connections are open.
+    package var connectionCount: Int { self.connections.count }
+
+    /// Stops accepting; connections stay.
+    package func stopAccepting() async {
+        // Closing a closed channel is the only failure, and then it is closed.
+        try? await self.channel.close().get()
+    }
+
+    /// Asks every peer to close (RFC 8323 §5.5), waits at most `grace`, then closes the rest.
+    package func releaseAll(grace: TimeAmount) async {
+        let open = self.connections.all
+        let deadline = NIODeadline.now() + grace
+        for connection in open {
+            connection.release()
+            connection.eventLoop.scheduleTask(deadline: deadline) {
+                connection.close(reason: "the gateway is stopping")
+            }
+        }
+        for connection in open {
+            _ = await connection.ended
+        }
+    }
+}
+
+/// The open connections of one listener, bounded.
+private final class ConnectionSet: Sendable {
+    private struct State {
+        var reserved = 0
+        var connections: [ObjectIdentifier: CoAPConnection] = [:]
+    }
+
+    private let maximum: Int
+    private let state = Mutex(State())
+
+    init(maximum: Int) {
+        self.maximum = maximum
+    }
+
+    var count: Int { self.state.withLock { $0.reserved } }
+    var all: [CoAPConnection] { self.state.withLock { Array($0.connections.values) } }
+
+    func reserve() -> Bool {
+        self.state.withLock { state in
+            guard state.reserved < self.maximum else { return false }
+            state.reserved += 1
+            return true
+        }
+    }
+
+    func insert(_ key: ObjectIdentifier, _ connection: CoAPConnection) {
+        self.state.withLock { $0.connections[key] = connection }
+    }
+
+    func remove(_ key: ObjectIdentifier) {
+        self.state.withLock { state in
+            state.connections[key] = nil
+            state.reserved -= 1
+        }
+    }
+}

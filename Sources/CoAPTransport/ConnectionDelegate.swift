@@ -1,0 +1,44 @@
+package import CoAP
+package import NIOCore
+
+/// What stands behind one connection: a device session, a client's answers. Every call comes on the connection's event
+/// loop, so an implementation needs no lock and is not Sendable.
+package protocol ConnectionDelegate: AnyObject {
+    /// The connection is up and our CSM is written.
+    func connectionOpened(_ connection: CoAPConnection)
+    /// A request to be answered, once, with `connection.respond(to:with:)`.
+    func connectionReceived(_ request: Request, id: IncomingID)
+    /// The peer sent a Release and will be closed once nothing is in flight.
+    func connectionReleased()
+    /// Something came in that needs nothing done.
+    func connectionIgnored(_ message: IgnoredMessage)
+    /// Nothing comes after this. All requests were completed before.
+    func connectionEnded(_ end: ConnectionEnd)
+}
+
+/// What the transport itself bounds, beside the machine's own bounds.
+package struct TransportLimits: Sendable {
+    /// Messages a peer may send a second, and at once; nil for peers that are our own programs.
+    package var messagesPerSecond: Int?
+    package var messageBurst: Int
+    /// How many messages of one connection are handled before others on the same event loop get their turn.
+    package var messagesPerTurn: Int
+    /// How many bytes may wait for a slow reader, and for how long.
+    package var outboundBufferBytes: Int
+    package var slowReaderTimeout: TimeAmount
+    /// How long after an Abort we wait for the peer to close, so that a reset does not overtake the Abort.
+    package var abortLinger: TimeAmount
+
+    package init(
+        messagesPerSecond: Int? = 200, messageBurst: Int = 400, messagesPerTurn: Int = 16,
+        outboundBufferBytes: Int = 256 * 1024, slowReaderTimeout: TimeAmount = .seconds(30),
+        abortLinger: TimeAmount = .seconds(1)
+    ) {
+        self.messagesPerSecond = messagesPerSecond
+        self.messageBurst = messageBurst
+        self.messagesPerTurn = messagesPerTurn
+        self.outboundBufferBytes = outboundBufferBytes
+        self.slowReaderTimeout = slowReaderTimeout
+        self.abortLinger = abortLinger
+    }
+}

@@ -1,0 +1,24 @@
+/// What went wrong before there was a connection.
+package struct TransportError: Error, Sendable {
+    package enum Code: Sendable, Hashable {
+        /// The name has no address.
+        case unresolved
+        /// Nobody listens there, or a firewall says so.
+        case refused
+        case timedOut
+        case failed
+    }
+
+    package let code: Code
+    /// What happened, to what.
+    package let message: String
+
+    package init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+}
+
+extension TransportError: CustomStringConvertible {
+    package var description: String { self.message }
+}

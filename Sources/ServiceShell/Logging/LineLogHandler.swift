@@ -12,7 +12,8 @@ package enum LogFormat: String, CaseIterable, Sendable {
 /// Writes one line per event.
 ///
 /// It is our own because the stock handler neither quotes values, so that a peer could forge fields or whole lines with
-/// a newline in a name, nor bounds them; and because one line must be one `write`. It does not filter, buffer or rotate.
+/// a newline in a name, nor bounds them; and because one line must be one `write`. It does not filter, buffer or
+/// rotate.
 package struct LineLogHandler: LogHandler {
     package var logLevel: Logger.Level
     package var metadata: Logger.Metadata = [:]

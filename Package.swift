@@ -130,7 +130,12 @@ let package = Package(
                 nioPosix, logging,
             ]),
         tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
-        tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),
+        tests(
+            "RegistryTests",
+            [
+                "Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", "ServiceShell", nioCore, logging, lifecycle,
+                metrics, coreMetrics,
+            ]),
         tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, logging]),
         tests(
             "GatewayTests",

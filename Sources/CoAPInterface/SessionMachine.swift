@@ -160,7 +160,7 @@ package struct SessionMachine: ~Copyable {
                 return self.conclude(response, ended: self.endSession(now: now))
             case .tokenRefresh where Self.names(self.session, in: response):
                 self.session?.expiresAt = Self.expiry(in: response, now: now)
-            case .account, .cloud, .device, .unknown:
+            case .account, .tokenRefresh, .cloud, .device, .unknown:
                 break
             }
         }

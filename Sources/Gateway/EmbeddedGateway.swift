@@ -2,6 +2,7 @@ import Cloud
 import CoAP
 import CoAPInterface
 import CoAPTransport
+import Edge
 package import Logging
 import NIOCore
 import NIOPosix
@@ -57,7 +58,7 @@ package struct EmbeddedGateway: Sendable {
             logger: Self.labelled("registry", logger),
             endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
 
-        let edge = Edge(
+        let edge = EdgeResponder(
             pods: sessions, registry: RegistryClient(registry, caller: "edge"), timeout: configuration.requestTimeout)
         let coapLog = AccessLog(mode: configuration.accessLog, logger: Self.labelled("access.coap-interface", logger))
         let coap: CoAPInterfaceServer
@@ -85,7 +86,7 @@ package struct EmbeddedGateway: Sendable {
             responder: NorthboundResponder(
                 configuration: httpConfiguration, registry: RegistryClient(registry), devices: edge, presence: routes,
                 sessions: sessions, accessLog: httpLog, logger: Self.labelled("northbound", logger), clock: clock),
-            group: group)
+            group: group, logger: Self.labelled("northbound", logger))
 
         let readiness = Readiness(checks: ["store"])
         readiness.pass("store")

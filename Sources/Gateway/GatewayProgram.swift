@@ -2,7 +2,7 @@ import Cloud
 import Glibc
 import Logging
 import NIOCore
-package import ServiceShell
+import ServiceShell
 
 /// The command `coap-gateway`.
 package enum GatewayProgram {
@@ -14,13 +14,13 @@ package enum GatewayProgram {
         do throws(ConfigurationError) {
             switch try GatewayConfiguration.program.parse(arguments) {
             case .show(let text):
-                Self.say(text, to: stdout)
+                Self.say(text, to: STDOUT_FILENO)
                 return 0
             case .run(let given):
                 configuration = try GatewayConfiguration(arguments: given, environment: environment)
             }
         } catch {
-            Self.say(error.description, to: stderr)
+            Self.say(error.description, to: STDERR_FILENO)
             return error.exitStatus
         }
 
@@ -45,11 +45,11 @@ package enum GatewayProgram {
                     "coap.port": "\(ports.coap)", "admin.port": "\(ports.admin)",
                     "data": "\(configuration.dataDirectory)",
                 ])
-            Self.say(Self.greeting(configuration, ports), to: stderr)
+            Self.say(Self.greeting(configuration, ports), to: STDERR_FILENO)
             return await ProgramRunner.run(
                 gateway.services, gracePeriod: configuration.stopTime, logger: logger)
         } catch {
-            Self.say("coap-gateway: \(Self.sentence(error))", to: stderr)
+            Self.say("coap-gateway: \(Self.sentence(error))", to: STDERR_FILENO)
             return 1
         }
     }
@@ -81,9 +81,13 @@ package enum GatewayProgram {
         return "\(error)"
     }
 
-    private static func say(_ text: String, to file: UnsafeMutablePointer<FILE>?) {
-        // Nothing can be done about a closed standard output or error.
-        _ = fputs("\(text)\n", file)
-        _ = fflush(file)
+    private static func say(_ text: String, to descriptor: Int32) {
+        var rest = Array("\(text)\n".utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            // Nothing can be done about a closed standard output or error.
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
     }
 }

@@ -25,8 +25,10 @@ package final class Console: Sendable {
     }
 
     /// The prompt was answered.
-    package func lineWasRead() {
-        self.put(.answered)
+    ///
+    /// - Parameter echo: what to show of the answer where no terminal has shown it: never a token.
+    package func lineWasRead(echo: String = "") {
+        self.put(.answered(echo: echo))
     }
 
     /// Ends `run` once all is written.
@@ -60,7 +62,7 @@ package final class Console: Sendable {
 enum Output: Sendable, Hashable {
     case line(String)
     case prompt(String)
-    case answered
+    case answered(echo: String)
 }
 
 /// What has to be written so that a prompt and the lines that come in meanwhile do not run into each other.
@@ -86,11 +88,12 @@ struct Screen: Sendable {
         case .prompt(let prompt):
             self.prompt = prompt
             return prompt
-        case .answered:
+        case .answered(let echo):
             let stands = self.prompt != nil
             self.prompt = nil
-            // A terminal has echoed the line end; a pipe echoes nothing.
-            return stands && !self.isTerminal ? "\n" : ""
+            if self.isTerminal { return "" }
+            // A terminal has echoed the line and its end; a pipe echoes nothing.
+            return stands || !echo.isEmpty ? echo + "\n" : ""
         }
     }
 }

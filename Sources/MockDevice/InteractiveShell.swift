@@ -175,7 +175,7 @@ package struct InteractiveShell: Sendable {
                 self.console.lineWasRead()
                 return 0
             }
-            self.console.lineWasRead()
+            self.console.lineWasRead(echo: sanitized(line, limit: 200))
             let isFine: Bool
             do throws(CommandError) {
                 guard let command = try Command(line: line) else { continue }

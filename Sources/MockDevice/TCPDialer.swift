@@ -20,7 +20,7 @@ package struct TCPDialer: CloudDialer {
                 )
             )
         } catch {
-            throw ConnectFailure(error)
+            throw ConnectFailure(error, address)
         }
     }
 }
@@ -46,7 +46,7 @@ private struct TCPConnection: CloudConnection {
 }
 
 extension ConnectFailure {
-    init(_ error: TransportError) {
+    init(_ error: TransportError, _ address: ServerAddress) {
         let code: Code =
             switch error.code {
             case .unresolved: .unresolvable
@@ -54,7 +54,10 @@ extension ConnectFailure {
             case .timedOut: .timedOut
             case .failed: .other
             }
-        self.init(code, message: error.message)
+        // Whoever reads it knows the address by then.
+        let prefix = "\(address.host):\(address.port): "
+        let message = error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
+        self.init(code, message: message)
     }
 }
 

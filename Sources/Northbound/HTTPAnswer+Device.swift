@@ -35,7 +35,8 @@ extension HTTPAnswer {
                 deviceCode: answer.code)
         }
         // RFC 7959 §2.2: the bit of value 8 says that more follows.
-        let isPart = answer.options.first(.block2)?.uint.map { $0 & 8 == 8 } ?? false
+        let block = answer.options.first(.block2)?.uint ?? 0
+        let isPart = block & 8 == 8
         guard answer.code.kind == .response, answer.code != .continue, !isPart else {
             throw Problem(
                 .badDeviceAnswer, "The device answered \(answer.code), which is no whole answer.",

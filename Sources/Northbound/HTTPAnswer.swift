@@ -1,4 +1,5 @@
 package import CBOR
+import CoAP
 package import HTTPTypes
 package import NIOCore
 import OCF

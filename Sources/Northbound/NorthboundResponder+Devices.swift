@@ -1,6 +1,7 @@
 import Cloud
 import CoAP
 import NIOCore
+import OCF
 import ServiceShell
 import Synchronization
 

@@ -12,11 +12,12 @@ extension NorthboundResponder {
         }
         try self.limits.admitRegistration(from: scope.peer, now: self.clock.now())
         let request = try UserRegistration(try await self.object(of: scope))
-        do {
+        do throws(RegistryError) {
             let token = try await self.registry.registerUser(
                 request.uid, authProvider: request.authProvider, call: scope.call)
             return .json(TokenHolder(token).item)
-        } catch let error where error.code == .conflict {
+        } catch {
+            guard error.code == .conflict else { throw error }
             throw Problem(.userExists, "There is already a user \(request.uid).", field: "uid")
         }
     }

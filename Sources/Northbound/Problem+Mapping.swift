@@ -1,4 +1,4 @@
-package import CoAP
+import CoAP
 package import OCF
 
 // Every error that is not made at the edge itself becomes a problem here, and nowhere else.

@@ -1,11 +1,11 @@
 import HTTPTypes
-package import HummingbirdCore
+import HummingbirdCore
 package import Logging
 package import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOPosix
-package import ServiceLifecycle
+import ServiceLifecycle
 package import ServiceShell
 
 /// The northbound's listener: HTTP/1.1 on Hummingbird's channel, handed to a responder.
@@ -50,6 +50,7 @@ package final class NorthboundService: Service {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.autoRead, value: false)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(AcceptErrors(logger: logger))
@@ -60,9 +61,10 @@ package final class NorthboundService: Service {
         do {
             let listener = try await bootstrap.bind(
                 host: configuration.host, port: configuration.port, serverBackPressureStrategy: nil
-            ) { channel in
+            ) { (channel) -> EventLoopFuture<Connection> in
+                // A connection too many fails its set-up, which closes it.
                 guard connections.enter(channel) else {
-                    return channel.close().flatMapThrowing { throw ChannelError.operationUnsupported }
+                    return channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
                 }
                 return http.setup(channel: channel, logger: logger)
             }
@@ -107,6 +109,7 @@ package final class NorthboundService: Service {
         let channel = self.listener.channel
         try await withTaskCancellationOrGracefulShutdownHandler {
             try await self.listener.executeThenClose { inbound in
+                try await channel.setOption(.autoRead, value: true).get()
                 await withDiscardingTaskGroup { group in
                     do {
                         for try await connection in inbound {

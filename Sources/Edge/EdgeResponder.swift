@@ -9,7 +9,7 @@ package import OCF
 /// device nobody knows, 4.03 for somebody else's, 5.03 for one that is offline.
 ///
 /// It does not authenticate anybody, knows no HTTP and holds no connection.
-package struct Edge: Responder {
+package struct EdgeResponder: Responder {
     private let pods: any Responder
     private let registry: RegistryClient
     private let timeout: Duration
@@ -51,7 +51,7 @@ package struct Edge: Responder {
         let di: DeviceID
         let uid: String
         let deadline: ContinuousClock.Instant
-        let edge: Edge
+        let edge: EdgeResponder
         let answer: @Sendable (Response) -> Void
 
         /// - Parameter first: what the attempt before came to, if this is the second.

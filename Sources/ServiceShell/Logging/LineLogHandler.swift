@@ -18,7 +18,7 @@ package struct LineLogHandler: LogHandler {
     package var logLevel: Logger.Level
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
-    private let label: String
+    fileprivate(set) var label: String
     private let format: LogFormat
     private let sink: any LogSink
     private let clock: @Sendable () -> timespec
@@ -119,5 +119,18 @@ package enum Observability {
         sink: any LogSink,
     ) -> Logger {
         Logger(label: label) { label in LineLogHandler(label: label, level: level, format: format, sink: sink) }
+    }
+}
+
+extension Logger {
+    /// A logger for a part of the program: the same sink, level and metadata under another label.
+    package func labelled(_ label: String) -> Logger {
+        guard var handler = self.handler as? LineLogHandler else {
+            var other = Logger(label: label)
+            other.logLevel = self.logLevel
+            return other
+        }
+        handler.label = LogText.key(label)
+        return Logger(label: label) { _ in handler }
     }
 }

@@ -113,20 +113,25 @@ let package = Package(
         program("mock-device", ["MockDevice"]),
         // Tests.
         .target(
-            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1],
+            path: "Tests/TestSupport",
             swiftSettings: strict),
-        tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
+        tests("CBORTests", ["CBOR", "TestSupport", nioCore], exclude: ["Inputs"]),
         tests("CoAPTests", ["CoAP", nioCore]),
-        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", nioCore]),
+        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
         tests("CloudTests", ["Cloud", crypto]),
         tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),
         tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
-        tests("ServiceShellTests", ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle]),
+        tests(
+            "ServiceShellTests",
+            ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
+        ),
         tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         tests(
             "CoAPInterfaceTests",
             [
-                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport", nioCore,
+                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
+                nioCore,
                 nioPosix, logging,
             ]),
         tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),

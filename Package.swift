@@ -134,7 +134,12 @@ let package = Package(
                 nioCore,
                 nioPosix, logging,
             ]),
-        tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
+        tests(
+            "NorthboundTests",
+            [
+                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", yams, httpTypes, logging, lifecycle,
+                nioCore, nioPosix,
+            ]),
         tests(
             "RegistryTests",
             [

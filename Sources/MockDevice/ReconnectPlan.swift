@@ -130,7 +130,7 @@ package struct ReconnectPlan: Sendable, Equatable {
         case .idle, .connecting, .waiting(then: .connect):
             return .nothing
         case .signedIn(let since):
-            self.attempt = wasAborted && now - since < Self.stable ? self.attemptBefore + 1 : 0
+            self.attempt = wasAborted && now - since < Self.stable ? self.attemptBefore : 0
         case .sending, .waiting(then: .send):
             break
         }

@@ -58,11 +58,12 @@ extension StringProtocol {
 }
 
 extension Duration {
-    /// For people: "1.5 s", "40 s", "10 min", "2 h 5 min".
+    /// For people: "20 ms", "1.5 s", "40 s", "10 min", "2 h 5 min".
     var spoken: String {
         let milliseconds = self.components.seconds > 1 << 40 ? Int64.max / 2 : Int64(self / .milliseconds(1))
         let seconds = milliseconds / 1000
         switch milliseconds {
+        case ..<1000: return "\(milliseconds) ms"
         case ..<10_000: return "\(seconds).\(abs(milliseconds % 1000) / 100) s"
         case ..<120_000: return "\(seconds) s"
         case ..<7_200_000: return "\(seconds / 60) min"

@@ -69,7 +69,7 @@ struct ConsoleTests {
     @Test(
         "times are spoken as people do",
         arguments: [
-            (Duration.milliseconds(1500), "1.5 s"), (.seconds(40), "40 s"), (.seconds(6000), "100 min"),
+            (Duration.milliseconds(20), "20 ms"), (.milliseconds(1500), "1.5 s"), (.seconds(40), "40 s"), (.seconds(6000), "100 min"),
             (.seconds(7500), "2 h 5 min"), (.seconds(864_000), "10 days"),
         ])
     func durations(duration: Duration, words: String) {

@@ -46,7 +46,7 @@ package final class Console: Sendable {
                 return lost
             }
             if lost > 0 {
-                write(screen.text(for: .line("(\(lost) lines are missing here: they came faster than they could be shown)")))
+                write(screen.text(for: .line("(\(lost) lines are missing: they came faster than they could be shown)")))
             }
         }
     }

@@ -205,7 +205,8 @@ package struct InteractiveShell: Sendable {
                 self.console.print("\(sanitized(href, limit: 100)): \(json(try server.set(href, values)))")
                 return true
             } catch {
-                self.console.print("Not set: \(sanitized(error.description, limit: 500)). Type resources to see them all.")
+                let problem = sanitized(error.description, limit: 500)
+                self.console.print("Not set: \(problem). Type resources to see them all.")
                 return false
             }
         case .resources:

@@ -47,9 +47,9 @@ extension StringProtocol {
     func range(ofFirst text: String) -> Range<Index>? {
         var start = self.startIndex
         while start < self.endIndex {
-            if self[start...].hasPrefix(text), let end = self.index(start, offsetBy: text.count, limitedBy: self.endIndex)
-            {
-                return start..<end
+            let rest = self[start...]
+            if rest.hasPrefix(text) {
+                return start..<(rest.index(start, offsetBy: text.count, limitedBy: rest.endIndex) ?? rest.endIndex)
             }
             start = self.index(after: start)
         }

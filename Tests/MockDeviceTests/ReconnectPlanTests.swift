@@ -181,7 +181,9 @@ struct ReconnectPlanTests {
         #expect(plan.timerFired() == .send(.refresh))
     }
 
-    @Test("another error at session: close, wait, and begin with the refresh", arguments: [Code.badRequest, .internalServerError])
+    @Test(
+        "another error at session: close, wait, and begin with the refresh",
+        arguments: [Code.badRequest, .internalServerError])
     func otherError(code: Code) {
         var plan = self.sending(.session)
         #expect(

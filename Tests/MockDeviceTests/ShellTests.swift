@@ -85,7 +85,8 @@ struct ShellTests {
             try await peer.reply(to: request, .unauthorized, diagnostic: "no such code\u{1B}[2J")
             #expect(await status == (failsFast ? 1 : 0))
             let text = transcript.text
-            #expect(text.contains("register: 4.01 Unauthorized: no such code\\u{1b}[2J\n  The one-time token is unknown"))
+            #expect(
+                text.contains("register: 4.01 Unauthorized: no such code\\u{1b}[2J\n  The one-time token is unknown"))
             #expect(text.contains("There is no command \"nosuch\"") == !failsFast)
             try await cloud.stop()
         }
@@ -148,7 +149,9 @@ struct ShellTests {
         try await cloud.stop()
     }
 
-    @Test("BI-7: a port that answers in TLS or HTTP is recognised as the wrong one", arguments: ["150303000202", "485454502f312e31"])
+    @Test(
+        "BI-7: a port that answers in TLS or HTTP is recognised as the wrong one",
+        arguments: ["150303000202", "485454502f312e31"])
     func wrongPort(answer: String) async throws {
         let cloud = try await ScriptedCloud.start()
         let feed = Feed(["register"])
@@ -229,7 +232,9 @@ struct ShellTests {
         #expect(text.contains("one-time token \(code)\naccess token   none\n"))
         #expect(text.contains(", connected, signed in\nuser ID        u-1\ndevice ID      d-1\n"))
         #expect(text.contains("access token   \(access), ends in 2 h\n"))
-        #expect(text.contains("/light  {\"value\":false,\"brightness\":50}  (oic.r.switch.binary oic.r.light.brightness)"))
+        #expect(
+            text.contains(
+                "/light  {\"value\":false,\"brightness\":50}  (oic.r.switch.binary oic.r.light.brightness)"))
         try await cloud.stop()
     }
 

@@ -13,6 +13,9 @@ struct ConsoleTests {
         #expect(screen.text(for: .line("b")) == "\r\u{1B}[Kb\n> ")
         #expect(screen.text(for: .answered(echo: "help")) == "")
         #expect(screen.text(for: .line("c")) == "c\n")
+        #expect(screen.text(for: .ended) == "")
+        #expect(screen.text(for: .prompt("> ")) == "> ")
+        #expect(screen.text(for: .ended) == "\n")
     }
 
     @Test("in a script a line that came in does not run into the prompt, and commands are shown")

@@ -48,7 +48,7 @@ struct DeviceModelTests {
     }
 
     @Test(
-        "OCF Core §7.6.3: oic.if.baseline adds rt and if, also where queries share an option",
+        "OCF Core: oic.if.baseline adds rt and if, also where queries share an option",
         arguments: [["if=oic.if.baseline"], ["a=1&if=oic.if.baseline"], ["a=1;if=oic.if.baseline"]])
     func baseline(queries: [String]) throws {
         let item = try self.item(self.answer(self.request(.get, ["light"], queries: queries)))

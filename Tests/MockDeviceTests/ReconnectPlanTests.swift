@@ -29,7 +29,7 @@ struct ReconnectPlanTests {
         .refused(code: code.rawValue, maxAge: maxAge)
     }
 
-    @Test("OCF CNC §8.1: a lost connection is followed by connect, refresh, session")
+    @Test("OCF CNC: a lost connection is followed by connect, refresh, session")
     func renewableToken() {
         var plan = self.signedIn()
         #expect(
@@ -47,7 +47,7 @@ struct ReconnectPlanTests {
         #expect(plan.isSignedIn)
     }
 
-    @Test("OCF CNC §8.1: with a permanent token the refresh is left out, and so is the refresh timer")
+    @Test("OCF CNC: with a permanent token the refresh is left out, and so is the refresh timer")
     func permanentToken() {
         var plan = self.sending(.session)
         #expect(

@@ -21,7 +21,7 @@ struct SessionTests {
         return hexadecimal(frame.bytes.dropFirst(header + frame.message.token.count))
     }
 
-    @Test("OCF CNC §8.1: register, session, publish in one run, byte for byte as the reference device words them")
+    @Test("OCF CNC: register, session, publish in one run, byte for byte as the reference device words them")
     func wholeSession() async throws {
         let cloud = try await ScriptedCloud.start()
         let feed = Feed(["register", "session", "publish"])
@@ -143,7 +143,7 @@ struct SessionTests {
                 == ["uid": "u-1", "di": "d-1", "accesstoken": "at-1", "login": false])
         let unpublish = try await peer.frame()
         #expect(unpublish.message.code == .delete)
-        // Without a payload: Accept and 2049 alone (OCF Core §12.2).
+        // Without a payload: Accept and 2049 alone.
         #expect(self.body(unpublish) == "b36f6963027264" + "46" + hexadecimal("di=d-1".utf8) + "222710e206e30800")
         try await peer.reply(to: unpublish.message, .deleted)
         #expect(await peer.end().map(\.code) == [.release])

@@ -168,6 +168,22 @@ struct ShellTests {
         try await cloud.stop()
     }
 
+    @Test("a cloud that closes an idle connection is not taken for something else; the next command connects again")
+    func idle() async throws {
+        let cloud = try await ScriptedCloud.start()
+        let feed = Feed()
+        let transcript = Transcript()
+        async let status = runShell(setup(port: cloud.port), feed, transcript)
+        try await cloud.accept().close()
+        await transcript.wait(for: "The cloud closed the connection.\n  Without a session this device waits")
+        feed.type("register")
+        feed.end()
+        try await cloud.accept().answer(.post, "oic/sec/account", .changed, tokens(1))
+        #expect(await status == 0)
+        #expect(!transcript.text.contains("It never answered"))
+        try await cloud.stop()
+    }
+
     @Test("no answer in time is said; the connection stays")
     func silence() async throws {
         let cloud = try await ScriptedCloud.start()

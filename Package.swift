@@ -112,7 +112,7 @@ let package = Package(
         program("mock-device", ["MockDevice"]),
         // Tests.
         tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
-        tests("CoAPTests", ["CoAP", nioCore]),
+        tests("CoAPTests", ["CoAP", nioCore], exclude: ["Inputs"]),
         tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", nioCore]),
         tests("CloudTests", ["Cloud", crypto]),
         tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),

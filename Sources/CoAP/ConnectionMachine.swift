@@ -174,6 +174,7 @@ package struct ConnectionMachine: ~Copyable {
         switch signal {
         case .csm(let csm):
             self.peer.apply(csm)
+            self.noteMessageSize(now: now)
             return .ignore(.csm)
         case .ping(let custody):
             return self.receivedPing(token: message.token, custody: custody)
@@ -238,6 +239,9 @@ package struct ConnectionMachine: ~Copyable {
             return .close(.released(holdOffSeconds: holdOffSeconds))
         case .open, .releasedByUs, .releasedByPeer:
             break
+        }
+        if let end = self.endIfDrained() {
+            return .close(end)
         }
         if self.configuration.isStrict, !self.peer.sentCSM, self.opened + self.configuration.csmTimeout <= now {
             let text = "no CSM within \(self.configuration.csmTimeout.nanoseconds / 1_000_000_000) s (RFC 8323 §5.3)"

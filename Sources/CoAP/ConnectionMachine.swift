@@ -114,12 +114,13 @@ package struct ConnectionMachine: ~Copyable {
         return failures
     }
 
-    func signalMessage(_ signal: Signal, token: UInt64) -> Message {
-        signal.message(token: Token(eightBytes: token))
-    }
-
     private mutating func signal(_ signal: Signal) -> Message {
-        self.signalMessage(signal, token: self.makeToken())
+        var message = signal.message(token: Token(eightBytes: self.makeToken()))
+        if message.frameLength > self.peer.maximumMessageSize {
+            // A payload of ours is only ever a reason for people (RFC 8323 §5.6).
+            message.payload = nil
+        }
+        return message
     }
 
     // MARK: Receiving

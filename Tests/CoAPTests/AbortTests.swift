@@ -57,6 +57,15 @@ struct AbortTests {
         #expect(conversation.isClosed)
     }
 
+    @Test("BI-10: an Abort to a peer that takes next to nothing leaves its reason out")
+    func tinyPeer() throws {
+        let conversation = Conversation()
+        _ = conversation.receive(.csm(maxMessageSize: 30))
+        let (abort, end) = try conversation.aborted(by: .signal(.capabilitiesAndSettings, [(9, [])]))
+        #expect(try Signal(abort) == .abort(badCSMOption: 9, diagnostic: nil))
+        #expect(end == .protocolError("unknown critical option 9 in 7.01"))
+    }
+
     @Test("C-11: a reserved code that came by a transport without frames aborts", arguments: [Code(1, 0), Code(6, 0)])
     func reserved(code: Code) throws {
         let (abort, end) = try Conversation().aborted(by: Message(code: code, token: .empty))

@@ -19,6 +19,9 @@ private struct RandomDrive {
     private var oldResponses: [Message] = []
     private var isOver = false
 
+    /// What came to pass, so that a drive that never gets anywhere is noticed.
+    private(set) var seen: Set<String> = []
+
     init(seed: UInt64) {
         self.generator = SeededGenerator(seed: seed)
         self.maximumInFlight = self.generator.number(1...4)
@@ -59,7 +62,10 @@ private struct RandomDrive {
         case 25..<45: try self.receive(self.response())
         case 45..<60: try self.receive(self.request())
         case 60..<75: try self.respond()
-        case 75..<86: try self.passTime()
+        case 75..<85: try self.passTime()
+        case 85:
+            // A peer that fell silent.
+            for _ in 0..<self.generator.number(0...8) where !self.isOver { try self.passTime() }
         case 86..<95: try self.receive(self.signal())
         case 95: try self.receive(self.generator.message())
         case 96: self.withdraw()
@@ -84,8 +90,8 @@ private struct RandomDrive {
         case .queued(let id):
             try #require(self.waiting.insert(id).inserted)
             self.completions[id] = 0
-        case .refuse:
-            break
+        case .refuse(let failure):
+            self.seen.insert("refused " + "\(failure)".prefix { $0 != "(" })
         }
     }
 
@@ -130,24 +136,30 @@ private struct RandomDrive {
     private mutating func receive(_ message: Message) throws {
         self.conversation.receiveBytes()
         switch self.conversation.receive(message) {
-        case .ignore:
-            break
+        case .ignore(let what):
+            self.seen.insert("ignored " + what.rawValue)
         case .handle(let id, _):
             try #require(self.unanswered.updateValue(message.token, forKey: id) == nil)
         case .reply(let reply):
             try self.wrote(reply)
-        case .complete(let id, _, let next, let end):
+        case .complete(let id, let result, let next, let end):
+            self.seen.insert((try? result.get()) == nil ? "unusable" : "completed")
+            if !next.isEmpty { self.seen.insert("next") }
+            if end != nil { self.seen.insert("drained by an answer") }
             try #require(message.token == self.inFlight[id]?.token)
             self.completed(id)
             for outgoing in next { try self.written(outgoing, isNew: false) }
             if end != nil { self.end() }
         case .released(_, let unsent, let closeNow):
+            self.seen.insert(unsent.isEmpty ? "released" : "released with a queue")
             unsent.forEach { self.completed($0) }
             if closeNow { self.end() }
         case .abort(let abort, _):
+            self.seen.insert("aborted")
             try self.wrote(abort)
             self.end()
         case .close:
+            self.seen.insert("aborted by the peer")
             self.end()
         }
     }
@@ -160,8 +172,10 @@ private struct RandomDrive {
         case .nothing:
             break
         case .write(let messages):
+            self.seen.insert("answered")
             for message in messages { try self.wrote(message) }
         case .writeThenClose(let messages, _):
+            self.seen.insert("drained by our answer")
             for message in messages { try self.wrote(message) }
             self.end()
         }
@@ -181,6 +195,9 @@ private struct RandomDrive {
                 return
             case .expire(let late, let next):
                 try #require(!late.isEmpty || !next.isEmpty, "nothing expired")
+                for error in late.values {
+                    self.seen.insert("failed " + "\(error.failure)".prefix { $0 != "(" })
+                }
                 late.keys.forEach { self.completed($0) }
                 for outgoing in next { try self.written(outgoing, isNew: false) }
             case .ping(let ping):
@@ -188,7 +205,8 @@ private struct RandomDrive {
             case .abort(let abort, _):
                 try self.wrote(abort)
                 self.end()
-            case .close:
+            case .close(let end):
+                self.seen.insert("closed: " + "\(end)".prefix { $0 != "(" })
                 self.end()
             }
         }
@@ -238,6 +256,8 @@ private struct RandomDrive {
         case .signalling where message.code != .pong:
             try #require(self.usedTokens.insert(message.token).inserted, "token used twice")
             try #require(message.token.count == 8)
+            let fits = message.frameLength <= self.conversation.peer.maximumMessageSize
+            try #require(fits || message.payload == nil, "oversize signal")
         case .signalling:
             break
         case .empty, .request, .unassigned, .reserved:
@@ -257,14 +277,23 @@ struct ConnectionPropertyTests {
         "Whatever happens, each request ends exactly once, each answer goes out at most once, and time never spins",
         arguments: 1...8 as ClosedRange<UInt64>)
     func books(seed: UInt64) throws {
+        var seen: Set<String> = []
         for round in 0..<UInt64(SeededGenerator.scaled(250)) {
             var drive = RandomDrive(seed: seed << 32 | round)
             do {
                 try drive.run(steps: 120)
+                seen.formUnion(drive.seen)
             } catch {
                 Issue.record("seed \(seed), round \(round): \(error)")
                 return
             }
         }
+        let expected: Set = [
+            "refused closing", "refused timedOut", "refused queueFull", "refused tooLarge", "ignored response-unmatched",
+            "ignored ping-held", "completed", "unusable", "next", "drained by an answer", "drained by our answer",
+            "released", "released with a queue", "answered", "aborted", "aborted by the peer", "failed timedOut",
+            "failed tooLarge", "closed: released", "closed: closedByUs", "closed: keepaliveTimeout",
+        ]
+        #expect(expected.subtracting(seen).isEmpty)
     }
 }

@@ -84,7 +84,7 @@ let package = Package(
                 nioHTTP1,
             ]),
         // The programs' logic.
-        library("Edge", ["CoAP", "OCF", "Cloud", logging]),
+        library("Edge", ["CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         library(
             "CoAPInterface",
             [
@@ -102,39 +102,58 @@ let package = Package(
             ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell", nioCore, logging, metrics, lifecycle]),
         library(
             "MockDevice",
-            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, lifecycle]),
+            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, signals]),
         library(
             "Gateway",
             [
                 "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
-                "SQLStore", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
+                "SQLStore", "OCF", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
             ]),
         program("coap-gateway", ["Gateway"]),
         program("mock-device", ["MockDevice"]),
         // Tests.
-        tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
-        tests("CoAPTests", ["CoAP", nioCore]),
-        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", nioCore]),
+        .target(
+            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1],
+            path: "Tests/TestSupport",
+            swiftSettings: strict),
+        tests("CBORTests", ["CBOR", "TestSupport", nioCore], exclude: ["Inputs"]),
+        tests("CoAPTests", ["CoAP", nioCore], exclude: ["Inputs"]),
+        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
         tests("CloudTests", ["Cloud", crypto]),
         tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),
-        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", nioCore, nioPosix, nioEmbedded, logging]),
-        tests("ServiceShellTests", ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle]),
-        tests("EdgeTests", ["Edge", "CoAP", "Cloud", "OCF"]),
-        tests("CoAPInterfaceTests", ["CoAPInterface", "CoAP", "Cloud", "OCF"]),
+        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
+        tests(
+            "ServiceShellTests",
+            ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
+        ),
+        tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
+        tests(
+            "CoAPInterfaceTests",
+            [
+                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
+                nioCore,
+                nioPosix, logging,
+            ]),
         tests(
             "NorthboundTests",
             [
                 "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", yams, httpTypes, logging, lifecycle,
                 nioCore, nioPosix,
             ]),
-        tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),
-        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", nioCore]),
+        tests(
+            "RegistryTests",
+            [
+                "Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", "ServiceShell", nioCore, logging, lifecycle,
+                metrics, coreMetrics,
+            ]),
+        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, logging]),
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging,
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix,
+                logging, lifecycle,
                 "coap-gateway", "mock-device",
-            ]),
+            ], exclude: ["Peers"]),
         tests("TidyTests", []),
     ]
 )

@@ -27,7 +27,8 @@ extension OptionNumber {
     package static let caller = OptionNumber(rawValue: 65293)
     /// In the answer to a sign-in: `client` or `device`, string.
     package static let sessionKind = OptionNumber(rawValue: 65292)
-    /// In the answer to a sign-in: when the session loses its right, milliseconds since 1970, uint; absent: never.
+    /// In the answer to a sign-in or refresh: how many milliseconds the session keeps its right, uint; absent: for ever.
+    /// A span and no moment, since the clocks of two programs differ.
     package static let sessionExpiry = OptionNumber(rawValue: 65294)
     /// In an error to one of our programs: the name of the input at fault, string.
     package static let errorField = OptionNumber(rawValue: 65296)
@@ -144,7 +145,7 @@ extension Options {
         set { self.setText(.sessionKind, newValue) }
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// From now on.
     package var sessionExpiryMilliseconds: UInt64? {
         get { self.first(.sessionExpiry)?.uint }
         set {

@@ -2,6 +2,9 @@ package import NIOCore
 
 /// One option as it stands in a message. The value is a slice of the received buffer, not a copy.
 package struct Option: Hashable, Sendable {
+    /// The longest value that can be written, in bytes (RFC 7252 §3.1).
+    package static let maximumLength = 65535 + 269
+
     package let number: OptionNumber
     package let value: ByteBuffer
 
@@ -44,6 +47,9 @@ package struct Options: Hashable, Sendable {
 
     package var isEmpty: Bool { self.storage.isEmpty }
     package var count: Int { self.storage.count }
+
+    /// The length of the longest value in bytes: above `Option.maximumLength` the message cannot be written.
+    package var longestValue: Int { self.storage.lazy.map(\.value.readableBytes).max() ?? 0 }
 
     package func first(_ number: OptionNumber) -> Option? {
         self.storage.first { $0.number == number }
@@ -94,6 +100,13 @@ package struct Options: Hashable, Sendable {
 
     package mutating func removeAll(_ number: OptionNumber) {
         self.storage.removeAll { $0.number == number }
+    }
+
+    /// Removes the first option of this number, if there is one.
+    package mutating func removeFirst(_ number: OptionNumber) {
+        if let index = self.storage.firstIndex(where: { $0.number == number }) {
+            self.storage.remove(at: index)
+        }
     }
 
     package mutating func removeAll(where condition: (OptionNumber) -> Bool) {

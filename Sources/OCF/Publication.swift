@@ -16,14 +16,6 @@ package struct Publication: Sendable {
     package let name: String?
     private let received: DataItem
 
-    /// The most links one publication may have.
-    package static let maximumLinks = 1000
-    package static let maximumHrefBytes = 256
-    package static let maximumTypeBytes = 64
-    package static let maximumTypes = 32
-    /// The most bytes the keys of one link may have that we only keep.
-    package static let maximumAttributeBytes = 2048
-
     /// - Throws: 4.00 that names the field; 4.03 for links of another device; 4.13 for too many or too large ones.
     package init(_ item: DataItem) throws(PayloadError) {
         let fields = try Fields(item)
@@ -37,9 +29,9 @@ package struct Publication: Sendable {
             throw fields.error("links", "is \(links.kind): send an array of maps")
         }
         guard !elements.isEmpty else { throw fields.error("links", "is empty") }
-        guard elements.count <= Self.maximumLinks else {
+        guard elements.count <= Directory.maximumLinks else {
             throw fields.error(
-                "links", "has \(elements.count) links: publish at most \(Self.maximumLinks) at a time",
+                "links", "has \(elements.count) links: publish at most \(Directory.maximumLinks) at a time",
                 code: .requestEntityTooLarge)
         }
         var drafts: [LinkDraft] = []
@@ -65,8 +57,9 @@ package struct Publication: Sendable {
         return LinkDraft(
             href: try Self.href(fields),
             resourceTypes: try fields.texts(
-                "rt", maximumCount: Self.maximumTypes, maximumBytes: Self.maximumTypeBytes),
-            interfaces: try fields.texts("if", maximumCount: Self.maximumTypes, maximumBytes: Self.maximumTypeBytes),
+                "rt", maximumCount: LinkDraft.maximumWords, maximumBytes: LinkDraft.maximumWordBytes),
+            interfaces: try fields.texts(
+                "if", maximumCount: LinkDraft.maximumWords, maximumBytes: LinkDraft.maximumWordBytes),
             policy: try Self.policy(fields),
             attributes: try Self.attributes(fields),
         )
@@ -86,9 +79,9 @@ package struct Publication: Sendable {
             throw fields.error("href", "has a segment . or ..")
         }
         let href = "/" + segments.joined(separator: "/")
-        guard href.utf8.count <= Self.maximumHrefBytes else {
+        guard href.utf8.count <= LinkDraft.maximumHrefBytes else {
             throw fields.error(
-                "href", "has \(href.utf8.count) bytes: at most \(Self.maximumHrefBytes) are taken",
+                "href", "has \(href.utf8.count) bytes: at most \(LinkDraft.maximumHrefBytes) are taken",
                 code: .requestEntityTooLarge)
         }
         return href
@@ -99,7 +92,7 @@ package struct Publication: Sendable {
         guard let p = fields["p"] else { return .discoverable }
         let inside = try Fields(p, prefix: fields.prefix + "p.")
         guard let bitmap = try inside.optionalInteger("bm") else { return .discoverable }
-        guard (0...Int64(Int32.max)).contains(bitmap) else { throw inside.error("bm", "is out of range") }
+        guard (0...0xFFFF).contains(bitmap) else { throw inside.error("bm", "is out of range") }
         return LinkPolicy(rawValue: Int(bitmap))
     }
 
@@ -121,11 +114,11 @@ package struct Publication: Sendable {
         let rest = (fields.item.pairs ?? []).filter { !own.contains($0.key) }
         guard !rest.isEmpty else { return [] }
         let encoded = DataItem.map(rest).encoded()
-        guard encoded.readableBytes <= Self.maximumAttributeBytes else {
+        guard encoded.readableBytes <= LinkDraft.maximumAttributeBytes else {
             throw PayloadError(
                 .requestEntityTooLarge,
                 "\(fields.prefix.dropLast()) has \(encoded.readableBytes) bytes besides href, rt, if and p: at most "
-                    + "\(Self.maximumAttributeBytes) are taken",
+                    + "\(LinkDraft.maximumAttributeBytes) are taken",
                 field: String(fields.prefix.dropLast()))
         }
         return Array(encoded.readableBytesView)

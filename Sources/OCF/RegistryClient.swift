@@ -85,7 +85,19 @@ package struct RegistryClient: Sendable {
 
     /// Owner and kind of a device or client, nil if there is none of that id.
     package func device(_ di: DeviceID, call: Call) async throws(RegistryError) -> Device? {
-        let response = await self.response(.get, RegistryProtocol.devices + [di.text], call)
+        try self.device(in: await self.response(.get, RegistryProtocol.devices + [di.text], call))
+    }
+
+    /// The same for code that cannot wait; `answer` is called exactly once, on any thread.
+    package func device(
+        _ di: DeviceID, call: Call, answer: @escaping @Sendable (Result<Device?, RegistryError>) -> Void
+    ) {
+        self.responder.respond(to: self.request(.get, RegistryProtocol.devices + [di.text], call)) { response in
+            answer(Result { () throws(RegistryError) in try self.device(in: response) })
+        }
+    }
+
+    private func device(in response: Response) throws(RegistryError) -> Device? {
         if response.code == .notFound { return nil }
         let answer = try self.payload(response, expecting: .content)
         return try self.read { () throws(PayloadError) in try Device(answer) }
@@ -152,20 +164,34 @@ package struct RegistryClient: Sendable {
 
     // MARK: One request
 
-    private func response(
+    private func request(
         _ method: Code, _ path: [String], queries: [String] = [], item: DataItem? = nil, _ call: Call,
         adding: (inout Options) -> Void = { _ in }
-    ) async -> Response {
+    ) -> Request {
         var request = Request(ocf: method, path: path, queries: queries, item: item)
         request.options.caller = self.caller
         request.options.requestID = call.requestID
         request.options.deadlineMilliseconds = UInt32(clamping: call.deadline.clampedMilliseconds)
         adding(&request.options)
-        return await self.responder.respond(to: request)
+        return request
+    }
+
+    private func response(
+        _ method: Code, _ path: [String], queries: [String] = [], item: DataItem? = nil, _ call: Call,
+        adding: (inout Options) -> Void = { _ in }
+    ) async -> Response {
+        await self.responder.respond(
+            to: self.request(method, path, queries: queries, item: item, call, adding: adding))
     }
 
     private func payload(_ response: Response, expecting code: Code) throws(RegistryError) -> DataItem {
-        guard response.code == code else { throw RegistryError(response) }
+        guard response.code == code else {
+            guard !response.code.isSuccess else {
+                throw RegistryError(
+                    .badGateway, "the registry answered \(response.code) for \(code): see its version and log")
+            }
+            throw RegistryError(response)
+        }
         return try self.read { () throws(PayloadError) in
             guard let item = try response.item() else { throw PayloadError(.badGateway, "it has no payload") }
             return item

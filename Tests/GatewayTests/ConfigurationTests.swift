@@ -167,16 +167,37 @@ struct ConfigurationTests {
 
     @Test("Old keys without a meaning in one process give one warning that names them and no value")
     func oldKeysWithoutEffect() throws {
-        let configuration = try Self.load(environment: ["DB_PASSWORD": "hunter2", "NETWORK": "tcp-tls", "CACHE_URI": ""])
+        let environment = ["DB_PASSWORD": "hunter2", "NETWORK": "tcp-tls", "CACHE_URI": ""]
+        let configuration = try Self.load(environment: environment)
         #expect(
             configuration.warnings == ["NETWORK, DB_PASSWORD set in the environment: no effect in coap-gateway"])
+    }
+
+    @Test("Identity and seal key are made once and kept, and a damaged file is refused with its path")
+    func keptInDataDirectory() throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("gateway-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let configuration = try Self.load(["--data-dir", directory.path])
+        let sid = try configuration.identity()
+        let key = try configuration.sealKey()
+        #expect(UUID(uuidString: sid) != nil)
+        #expect(key.reveal().count == 32)
+        #expect(try configuration.identity() == sid)
+        #expect(try configuration.sealKey() == key)
+        let damaged = directory.appendingPathComponent(GatewayConfiguration.DataFile.sealKey)
+        try Data("short\n".utf8).write(to: damaged)
+        let failure = try #require(throws: KeptFile.Failure.self) { try configuration.sealKey() }
+        #expect(failure.description.hasPrefix("\(damaged.path) cannot be used: it does not hold 32 bytes"))
+        let given = "0685b960-736f-46f7-bec0-9e6cbd61adc1"
+        #expect(try Self.load(["--data-dir", directory.path, "--sid", given]).identity() == given)
     }
 
     @Test("docs/configuration.md has the table of the settings")
     func documentation() throws {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let page = String(decoding: try Data(contentsOf: root.appendingPathComponent("docs/configuration.md")), as: UTF8.self)
+        let file = root.appendingPathComponent("docs/configuration.md")
+        let page = String(decoding: try Data(contentsOf: file), as: UTF8.self)
         let table = GatewayConfiguration.program.markdownTable()
         #expect(page.contains(table), "put this table into docs/configuration.md:\n\(table)")
     }

@@ -37,7 +37,7 @@ struct LogTests {
             ("a b", #""a b""#),
             ("a=b", #""a=b""#),
             ("", #""""#),
-            ("x\n2026-01-01T00:00:00.000Z error gateway forged", #""x\n2026-01-01T00:00:00.000Z error gateway forged""#),
+            ("x\n2026-01-01T00:00:00Z error a forged", #""x\n2026-01-01T00:00:00Z error a forged""#),
             ("\r\u{1b}[2K", #""\r\u{1b}[2K""#),
             ("\" outcome=ok", #""\" outcome=ok""#),
             ("back\\slash", #""back\\slash""#),
@@ -73,6 +73,17 @@ struct LogTests {
         logger.warning("yes")
         #expect(sink.lines.count == 1)
         #expect(sink.lines.first?.hasSuffix("warning gateway yes program=one\n") == true)
+    }
+
+    @Test("A logger of a part writes under its own label, with the level, the sink and the keys of the whole")
+    func labels() {
+        let sink = MemorySink()
+        var logger = Observability.logger(label: "gateway", level: .debug, sink: sink)
+        logger[key: .program] = "one"
+        logger.labelled("northbound").debug("hello")
+        #expect(sink.lines.first?.hasSuffix(" debug northbound hello program=one\n") == true)
+        let foreign = Logger(label: "a") { _ in SwiftLogNoOpLogHandler() }
+        #expect(foreign.labelled("b").label == "b")
     }
 
     @Test("Log keys are dotted words, each once")

@@ -8,9 +8,9 @@ struct MetricsTests {
     @Test("Counters, gauges and timers show in the text format with dots as underscores")
     func exposition() {
         let registry = MetricsRegistry()
-        let counter = Counter(label: "coap.requests", dimensions: [("method", "GET"), ("code", "2.05")], factory: registry)
-        counter.increment(by: 2)
-        Counter(label: "coap.requests", dimensions: [("code", "2.05"), ("method", "GET")], factory: registry).increment()
+        let labels = [("method", "GET"), ("code", "2.05")]
+        Counter(label: "coap.requests", dimensions: labels, factory: registry).increment(by: 2)
+        Counter(label: "coap.requests", dimensions: labels.reversed(), factory: registry).increment()
         Meter(label: "coap.sessions.active", factory: registry).set(7)
         Gauge(label: "coap.queue", factory: registry).record(1.5)
         let timer = Timer(label: "coap.request.duration", factory: registry)

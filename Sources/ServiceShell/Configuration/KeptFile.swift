@@ -8,6 +8,11 @@ package enum KeptFile {
         package let path: String
         package let reason: String
 
+        package init(path: String, reason: String) {
+            self.path = path
+            self.reason = reason
+        }
+
         package var description: String {
             "\(self.path) cannot be used: \(self.reason); check the directory's owner and permissions, or set DATA_DIR"
         }

@@ -62,8 +62,8 @@ extension ProgramDescription {
                 continue
             }
             guard let text = Self.contents(of: path) else {
-                problems.append(
-                    .value("\(setting.fileName): the file \"\(shown)\" cannot be read; give the path of a readable file"))
+                let rest = "cannot be read; give the path of a readable file"
+                problems.append(.value("\(setting.fileName): the file \"\(shown)\" \(rest)"))
                 continue
             }
             // Editors and `echo` end a file with a newline, which is no part of the secret.
@@ -71,7 +71,8 @@ extension ProgramDescription {
             values[setting.name] = String(trimmed.hasSuffix("\n") ? trimmed.dropLast() : trimmed)
             origins[setting.name] = "the file \(shown) that \(setting.fileName) names"
             if values[setting.name]?.isEmpty ?? true {
-                problems.append(.value("\(setting.fileName): the file \"\(shown)\" is empty; it must hold \(setting.allowed)"))
+                let rest = "is empty; it must hold \(setting.allowed)"
+                problems.append(.value("\(setting.fileName): the file \"\(shown)\" \(rest)"))
             }
         }
         return .values(values, origins: origins)

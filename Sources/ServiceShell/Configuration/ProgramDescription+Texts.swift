@@ -28,7 +28,9 @@ extension ProgramDescription {
         for setting in self.settings {
             let name = setting.isSecret ? "`\(setting.name)`, `\(setting.fileName)`" : "`\(setting.name)`"
             let cells = [name, "`\(setting.flag)`", setting.defaultText, setting.meaning, setting.allowed]
-            let escaped = cells.map { cell in cell.split(separator: "|", omittingEmptySubsequences: false).joined(separator: "\\|") }
+            let escaped = cells.map { cell in
+                cell.split(separator: "|", omittingEmptySubsequences: false).joined(separator: "\\|")
+            }
             lines.append("| \(escaped.joined(separator: " | ")) |")
         }
         return lines.joined(separator: "\n") + "\n"

@@ -92,8 +92,8 @@ package struct ProgramDescription: Sendable {
     private func unknown(_ flag: String) -> String {
         let shown = SettingsReader.shortened(flag)
         let known = self.flags + ["--config", "--help", "--version"]
-        guard let near = Spelling.nearest(to: flag, among: known) else { return "\(shown) is not a flag of \(self.name)" }
-        return "\(shown) is not a flag of \(self.name); did you mean \(near)?"
+        let hint = Spelling.nearest(to: flag, among: known).map { "; did you mean \($0)?" } ?? ""
+        return "\(shown) is not a flag of \(self.name)\(hint)"
     }
 }
 

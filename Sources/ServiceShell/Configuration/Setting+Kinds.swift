@@ -218,7 +218,8 @@ package enum Numbers {
     }
 
     static func isPlainText(_ text: String, atMost limit: Int) -> Bool {
-        !text.isEmpty && text.utf8.count <= limit && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
+        !text.isEmpty && text.utf8.count <= limit
+            && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
     }
 
     static func isCoAPEndpoint(_ text: String) -> Bool {
@@ -229,7 +230,8 @@ package enum Numbers {
         return false
     }
 
-    /// `host:port` or `[v6]:port`, where the host may be empty. Only characters that stand in a host name or an address.
+    /// `host:port` or `[v6]:port`, where the host may be empty. Only characters that stand in a host name or an
+    /// address.
     package static func hostAndPort(_ text: some StringProtocol) -> (host: String, port: Int)? {
         guard let colon = text.lastIndex(of: ":") else { return nil }
         guard let port = Self.whole(text[text.index(after: colon)...]), port <= 65535 else { return nil }

@@ -3,8 +3,8 @@ import Synchronization
 
 /// Keeps all metrics of the process in memory for the admin port to show.
 ///
-/// The number of series is bounded: labels come from closed sets, so reaching the bound is a mistake of ours, which must
-/// not become memory. What is beyond it is counted in `metrics_series_refused_total` and otherwise dropped.
+/// The number of series is bounded: labels come from closed sets, so reaching the bound is a mistake of ours, which
+/// must not become memory. What is beyond it is counted in `metrics_series_refused_total` and otherwise dropped.
 package final class MetricsRegistry: MetricsFactory {
     enum Instrument: Sendable {
         case counter(CounterCell)
@@ -62,7 +62,9 @@ package final class MetricsRegistry: MetricsFactory {
         aggregate: Bool,
     ) -> any RecorderHandler {
         guard aggregate else { return self.gauge(label, dimensions) }
-        let cell = self.instrument(label, suffix: "", dimensions) { .histogram(HistogramCell(bounds: HistogramCell.amounts)) }
+        let cell = self.instrument(label, suffix: "", dimensions) {
+            .histogram(HistogramCell(bounds: HistogramCell.amounts))
+        }
         guard case .histogram(let histogram)? = cell else { return HistogramCell(bounds: []) }
         return histogram
     }
@@ -98,7 +100,8 @@ package final class MetricsRegistry: MetricsFactory {
         return gauge
     }
 
-    /// The instrument of that name and labels, made if need be; `nil` when there is no room or the name is another kind's.
+    /// The instrument of that name and labels, made if need be; `nil` when there is no room or the name is another
+    /// kind's.
     private func instrument(
         _ label: String,
         suffix: String,
@@ -109,7 +112,8 @@ package final class MetricsRegistry: MetricsFactory {
         return self.state.withLock { state in
             if let known = state.series[series] { return known }
             let made = make()
-            guard state.series.count < self.seriesLimit, state.kinds[series.name, default: made.kind] == made.kind else {
+            let kind = state.kinds[series.name, default: made.kind]
+            guard state.series.count < self.seriesLimit, kind == made.kind else {
                 state.refused += 1
                 return nil
             }

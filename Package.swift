@@ -134,7 +134,12 @@ let package = Package(
                 nioCore,
                 nioPosix, logging,
             ]),
-        tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
+        tests(
+            "NorthboundTests",
+            [
+                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", yams, httpTypes, logging, lifecycle,
+                nioCore, nioPosix,
+            ]),
         tests(
             "RegistryTests",
             [
@@ -145,9 +150,10 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging,
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix,
+                logging, lifecycle,
                 "coap-gateway", "mock-device",
-            ]),
+            ], exclude: ["Peers"]),
         tests("TidyTests", []),
     ]
 )

@@ -33,11 +33,14 @@ package struct EmbeddedGateway: Sendable {
     package let services: [any Service]
 
     /// Opens the store and takes every port.
+    /// - Parameter makeLogger: gives the logger of each part, by label.
     /// - Throws: `BindError`, `CloudError` or `KeptFile.Failure`, each with what happened, to what, and what to do.
     package static func start(
-        _ configuration: GatewayConfiguration, metrics: MetricsRegistry, logger: Logger
+        _ configuration: GatewayConfiguration, metrics: MetricsRegistry,
+        makeLogger: (String) -> Logger = { Logger(label: $0) }
     ) async throws -> EmbeddedGateway {
         let clock = SystemWallClock()
+        let logger = makeLogger("coap-gateway")
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let sealer = try Self.sealer(configuration)
         let store = try await SQLCloudStore.open(
@@ -52,15 +55,15 @@ package struct EmbeddedGateway: Sendable {
                 deviceTokenLifetime: configuration.deviceTokenLifetime,
                 refreshReuse: configuration.refreshReuse),
             observer: { event in Self.observe(event, sessions: sessions, logger: logger) })
-        let registryLog = AccessLog(mode: configuration.accessLog, logger: Self.labelled("access.registry", logger))
+        let registryLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.registry"))
         let registry = RegistryResponder(
             identity: identity, directory: Directory(store: store, clock: clock), accessLog: registryLog,
-            logger: Self.labelled("registry", logger),
+            logger: makeLogger("registry"),
             endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
 
         let edge = EdgeResponder(
             pods: sessions, registry: RegistryClient(registry, caller: "edge"), timeout: configuration.requestTimeout)
-        let coapLog = AccessLog(mode: configuration.accessLog, logger: Self.labelled("access.coap-interface", logger))
+        let coapLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.coap-interface"))
         let coap: CoAPInterfaceServer
         do {
             coap = try await CoAPInterfaceServer.bind(
@@ -70,13 +73,13 @@ package struct EmbeddedGateway: Sendable {
                     registry: registry, edge: edge, routes: routes, sessions: sessions, pod: Self.podName(),
                     publicEndpoint: configuration.publicEndpoint,
                     requestTimeout: .init(configuration.requestTimeout), accessLog: coapLog,
-                    logger: Self.labelled("coap-interface", logger)))
+                    logger: makeLogger("coap-interface")))
         } catch {
             throw BindError(
                 host: configuration.bindAddress, port: configuration.coapPort, variable: "COAP_PORT", underlying: error)
         }
 
-        let httpLog = AccessLog(mode: configuration.accessLog, logger: Self.labelled("access.northbound", logger))
+        let httpLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.northbound"))
         let httpConfiguration = NorthboundConfiguration(
             host: configuration.bindAddress, port: configuration.httpPort,
             registration: configuration.registrationOpen ? .open : .closed,
@@ -85,8 +88,8 @@ package struct EmbeddedGateway: Sendable {
             httpConfiguration,
             responder: NorthboundResponder(
                 configuration: httpConfiguration, registry: RegistryClient(registry), devices: edge, presence: routes,
-                sessions: sessions, accessLog: httpLog, logger: Self.labelled("northbound", logger), clock: clock),
-            group: group, logger: Self.labelled("northbound", logger))
+                sessions: sessions, accessLog: httpLog, logger: makeLogger("northbound"), clock: clock),
+            group: group, logger: makeLogger("northbound"))
 
         let readiness = Readiness(checks: ["store"])
         readiness.pass("store")
@@ -107,7 +110,7 @@ package struct EmbeddedGateway: Sendable {
             ports: Ports(http: http.port, coap: coap.port, admin: admin.port),
             services: [
                 EventLoops(group: group), StoreService(store: store), registry,
-                Housekeeping(identity: identity, logger: Self.labelled("housekeeping", logger)), admin, coap, http,
+                Housekeeping(identity: identity, logger: makeLogger("housekeeping")), admin, coap, http,
             ])
     }
 
@@ -115,10 +118,6 @@ package struct EmbeddedGateway: Sendable {
     private static func podName() -> String {
         let boot = SystemRandomSource().bytes(4)
         return "coap-gateway.\(CoAP.hexadecimal(boot))"
-    }
-
-    private static func labelled(_ label: String, _ logger: Logger) -> Logger {
-        logger.labelled(label)
     }
 
     private static func sealer(_ configuration: GatewayConfiguration) throws -> ReplySealer {

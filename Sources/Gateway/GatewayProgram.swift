@@ -32,7 +32,7 @@ package enum GatewayProgram {
             logger.warning("\(warning)")
         }
         do {
-            let gateway = try await EmbeddedGateway.start(configuration, metrics: metrics, logger: logger)
+            let gateway = try await EmbeddedGateway.start(configuration, metrics: metrics)
             let ports = gateway.ports
             if !configuration.portsFile.isEmpty {
                 try PortsFile.write(

@@ -37,7 +37,9 @@ extension NorthboundResponder {
         } catch {
             throw Problem(.badBody, "The body cannot be read: \(error).", field: "body")
         }
-        guard case .map = item else { throw Problem(.badBody, "The body is \(item.kind), not an object.", field: "body") }
+        guard case .map = item else {
+            throw Problem(.badBody, "The body is \(item.kind), not an object.", field: "body")
+        }
         return item
     }
 }

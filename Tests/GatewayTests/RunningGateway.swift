@@ -4,6 +4,7 @@ import FoundationEssentials
 import Logging
 import ServiceLifecycle
 import ServiceShell
+import Synchronization
 import TestSupport
 
 @testable import Gateway
@@ -13,6 +14,7 @@ struct RunningGateway: Sendable {
     let ports: EmbeddedGateway.Ports
     let dataDirectory: String
     let log: MemorySink
+    private let peers = PeerList()
 
     var http: HTTPTestClient { HTTPTestClient(port: self.ports.http) }
     var admin: HTTPTestClient { HTTPTestClient(port: self.ports.admin) }
@@ -37,9 +39,11 @@ struct RunningGateway: Sendable {
         environment.merge(settings) { $1 }
         let configuration = try GatewayConfiguration(arguments: ProgramArguments(), environment: environment)
         let sink = MemorySink(limit: 100_000)
-        let logger = Observability.logger(label: "coap-gateway", level: .trace, sink: sink)
-        let gateway = try await EmbeddedGateway.start(configuration, metrics: MetricsRegistry(), logger: logger)
-        let running = RunningGateway(ports: gateway.ports, dataDirectory: dataDirectory, log: sink)
+        let gateway = try await EmbeddedGateway.start(configuration, metrics: MetricsRegistry()) { label in
+            Observability.logger(label: label, level: .trace, sink: sink)
+        }
+        let running = RunningGateway(
+            ports: gateway.ports, dataDirectory: dataDirectory, log: sink)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: gateway.services.map { .init(service: $0) },
@@ -52,6 +56,7 @@ struct RunningGateway: Sendable {
             } catch {
                 result = .failure(error)
             }
+            await running.peers.closeAll()
             await group.triggerGracefulShutdown()
             try await tasks.waitForAll()
             try IssuedSecrets.shared.check(sink.lines)
@@ -100,8 +105,26 @@ struct RunningGateway: Sendable {
             uid: uid, token: token, mediator: try await self.mediator(uid, userToken: token), gateway: self)
     }
 
+    /// A connection that is closed with the gateway.
     func connect() async throws -> ScriptedPeer {
-        try await ScriptedPeer.connect(port: self.ports.coap)
+        let peer = try await ScriptedPeer.connect(port: self.ports.coap)
+        self.peers.add(peer)
+        return peer
+    }
+}
+
+/// Whom to say goodbye to, so that no stop has to wait for its grace period.
+private final class PeerList: Sendable {
+    private let peers = Mutex<[ScriptedPeer]>([])
+
+    func add(_ peer: ScriptedPeer) {
+        self.peers.withLock { $0.append(peer) }
+    }
+
+    func closeAll() async {
+        for peer in self.peers.withLock({ $0 }) {
+            await peer.close()
+        }
     }
 }
 

@@ -1,6 +1,7 @@
-@testable import MockDevice
 import Synchronization
 import Testing
+
+@testable import MockDevice
 
 @Suite("What stands on the screen")
 struct ConsoleTests {
@@ -12,6 +13,9 @@ struct ConsoleTests {
         #expect(screen.text(for: .line("b")) == "\r\u{1B}[Kb\n> ")
         #expect(screen.text(for: .answered(echo: "help")) == "")
         #expect(screen.text(for: .line("c")) == "c\n")
+        #expect(screen.text(for: .ended) == "")
+        #expect(screen.text(for: .prompt("> ")) == "> ")
+        #expect(screen.text(for: .ended) == "\n")
     }
 
     @Test("in a script a line that came in does not run into the prompt, and commands are shown")
@@ -36,7 +40,8 @@ struct ConsoleTests {
         let written = Mutex<[String]>([])
         await console.run { text in written.withLock { $0.append(text) } }
         let lines = written.withLock { $0 }
-        #expect(lines.prefix(3) == ["0\n", "(904 lines are missing here: they came faster than they could be shown)\n", "1\n"])
+        let gap = "(904 lines are missing: they came faster than they could be shown)\n"
+        #expect(lines.prefix(3) == ["0\n", gap, "1\n"])
         #expect(lines.count == 4097)
     }
 
@@ -69,7 +74,8 @@ struct ConsoleTests {
     @Test(
         "times are spoken as people do",
         arguments: [
-            (Duration.milliseconds(1500), "1.5 s"), (.seconds(40), "40 s"), (.seconds(6000), "100 min"),
+            (Duration.milliseconds(20), "20 ms"), (.milliseconds(1500), "1.5 s"), (.seconds(40), "40 s"),
+            (.seconds(6000), "100 min"),
             (.seconds(7500), "2 h 5 min"), (.seconds(864_000), "10 days"),
         ])
     func durations(duration: Duration, words: String) {

@@ -31,17 +31,14 @@ struct DeviceModelTests {
         return model.respond(to: request)
     }
 
-    @Test(
-        "GET tells what a resource holds",
-        arguments: [
-            (["light"], ["value": false, "brightness": 50] as DataItem),
-            (["thermostat"], ["temperature": 20.5, "targetTemperature": 21, "units": "C", "range": [-40, 60]]),
-            (
-                ["oic", "d"],
-                ["n": "Mock device", "di": "d-1", "icv": "ocf.2.2.5", "dmv": "ocf.res.1.3.0", "piid": "d-1"]
-            ),
-            (["oic", "p"], ["pi": "d-1", "mnmn": "coap-gateway", "mnmo": "mock-device"]),
-        ])
+    private static let contents: [([String], DataItem)] = [
+        (["light"], ["value": false, "brightness": 50]),
+        (["thermostat"], ["temperature": 20.5, "targetTemperature": 21, "units": "C", "range": [-40, 60]]),
+        (["oic", "d"], ["n": "Mock device", "di": "d-1", "icv": "ocf.2.2.5", "dmv": "ocf.res.1.3.0", "piid": "d-1"]),
+        (["oic", "p"], ["pi": "d-1", "mnmn": "coap-gateway", "mnmo": "mock-device"]),
+    ]
+
+    @Test("GET tells what a resource holds", arguments: Self.contents)
     func get(path: [String], expected: DataItem) throws {
         let response = self.answer(self.request(.get, path))
         #expect(response.code == .content)
@@ -51,7 +48,7 @@ struct DeviceModelTests {
     }
 
     @Test(
-        "OCF Core §7.6.3: oic.if.baseline adds rt and if, also where queries share an option",
+        "OCF Core: oic.if.baseline adds rt and if, also where queries share an option",
         arguments: [["if=oic.if.baseline"], ["a=1&if=oic.if.baseline"], ["a=1;if=oic.if.baseline"]])
     func baseline(queries: [String]) throws {
         let item = try self.item(self.answer(self.request(.get, ["light"], queries: queries)))
@@ -68,21 +65,21 @@ struct DeviceModelTests {
         #expect(item == ["value": false, "brightness": 50])
     }
 
-    @Test(
-        "POST changes what is valid and answers 2.04 with the new state",
-        arguments: [
-            (["light"], ["value": true] as DataItem, ["value": true, "brightness": 50] as DataItem),
-            (["light"], ["brightness": 0], ["value": false, "brightness": 0]),
-            (["light"], ["brightness": 100.0, "value": true], ["value": true, "brightness": 100]),
-            (
-                ["thermostat"], ["targetTemperature": 18.5],
-                ["temperature": 20.5, "targetTemperature": 18.5, "units": "C", "range": [-40, 60]]
-            ),
-            (
-                ["thermostat"], ["targetTemperature": -40],
-                ["temperature": 20.5, "targetTemperature": -40, "units": "C", "range": [-40, 60]]
-            ),
-        ])
+    private static let changes: [([String], DataItem, DataItem)] = [
+        (["light"], ["value": true], ["value": true, "brightness": 50]),
+        (["light"], ["brightness": 0], ["value": false, "brightness": 0]),
+        (["light"], ["brightness": 100.0, "value": true], ["value": true, "brightness": 100]),
+        (
+            ["thermostat"], ["targetTemperature": 18.5],
+            ["temperature": 20.5, "targetTemperature": 18.5, "units": "C", "range": [-40, 60]]
+        ),
+        (
+            ["thermostat"], ["targetTemperature": -40],
+            ["temperature": 20.5, "targetTemperature": -40, "units": "C", "range": [-40, 60]]
+        ),
+    ]
+
+    @Test("POST changes what is valid and answers 2.04 with the new state", arguments: Self.changes)
     func post(path: [String], change: DataItem, expected: DataItem) throws {
         var model = DeviceModel(di: "d-1")
         let response = model.respond(to: self.request(.post, path, change))
@@ -91,25 +88,30 @@ struct DeviceModelTests {
         #expect(try self.item(model.respond(to: self.request(.get, path))) == expected)
     }
 
+    private static let refused: [([String], DataItem, String)] = [
+        (["light"], ["value": 1], "value must be true or false, not 1"),
+        (["light"], ["value": "true"], "value must be true or false, not a text"),
+        (["light"], ["brightness": 101], "brightness must be an integer from 0 to 100, not 101"),
+        (["light"], ["brightness": -1], "brightness must be an integer from 0 to 100, not -1"),
+        (["light"], ["brightness": 0.5], "brightness must be an integer from 0 to 100, not 0.5"),
+        (
+            ["light"], ["brightness": .unsigned(.max)],
+            "brightness must be an integer from 0 to 100, not a larger integer"
+        ),
+        (["light"], ["brightness": .float(.nan)], "brightness must be an integer from 0 to 100, not nan"),
+        (["light"], ["brightness": .null], "brightness must be an integer from 0 to 100, not null"),
+        (["light"], ["color": "red"], "/light has no property \"color\", only value, brightness"),
+        (["thermostat"], ["targetTemperature": 60.5], "targetTemperature must be a number from -40 to 60, not 60.5"),
+        (["thermostat"], ["temperature": 20], "temperature of /thermostat is read-only"),
+        (["thermostat"], ["units": "F"], "units of /thermostat is read-only"),
+        (["light"], [:], "the map of properties is empty"),
+        (["light"], [true], "the payload must be a map of properties, not an array"),
+        (["light"], [1: true], "the name of a property must be a text, not an integer"),
+    ]
+
     @Test(
-        "POST refuses wrong types, values out of range, unknown and read-only properties, and says which",
-        arguments: [
-            (["light"], ["value": 1] as DataItem, "value must be true or false, not 1"),
-            (["light"], ["value": "true"], "value must be true or false, not a text"),
-            (["light"], ["brightness": 101], "brightness must be an integer from 0 to 100, not 101"),
-            (["light"], ["brightness": -1], "brightness must be an integer from 0 to 100, not -1"),
-            (["light"], ["brightness": 0.5], "brightness must be an integer from 0 to 100, not 0.5"),
-            (["light"], ["brightness": .unsigned(.max)], "brightness must be an integer from 0 to 100, not a larger integer"),
-            (["light"], ["brightness": .float(.nan)], "brightness must be an integer from 0 to 100, not nan"),
-            (["light"], ["brightness": .null], "brightness must be an integer from 0 to 100, not null"),
-            (["light"], ["color": "red"], "/light has no property \"color\", only value, brightness"),
-            (["thermostat"], ["targetTemperature": 60.5], "targetTemperature must be a number from -40 to 60, not 60.5"),
-            (["thermostat"], ["temperature": 20], "temperature of /thermostat is read-only"),
-            (["thermostat"], ["units": "F"], "units of /thermostat is read-only"),
-            (["light"], [:], "the map of properties is empty"),
-            (["light"], [true], "the payload must be a map of properties, not an array"),
-            (["light"], [1: true], "the name of a property must be a text, not an integer"),
-        ])
+        "BI-30: POST refuses wrong types, values out of range, unknown and read-only properties, and says which",
+        arguments: Self.refused)
     func refusedPost(path: [String], change: DataItem, diagnostic: String) {
         let response = self.answer(self.request(.post, path, change))
         #expect(response.code == .badRequest)
@@ -120,7 +122,8 @@ struct DeviceModelTests {
     @Test("a POST with one bad value changes nothing")
     func atomic() throws {
         var model = DeviceModel(di: "d-1")
-        #expect(model.respond(to: self.request(.post, ["light"], ["value": true, "brightness": 101])).code == .badRequest)
+        let change = self.request(.post, ["light"], ["value": true, "brightness": 101])
+        #expect(model.respond(to: change).code == .badRequest)
         #expect(try self.item(model.respond(to: self.request(.get, ["light"]))) == ["value": false, "brightness": 50])
     }
 

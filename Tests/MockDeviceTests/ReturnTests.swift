@@ -110,7 +110,7 @@ struct ReturnTests {
             try await peer.answer(.post, "oic/sec/tokenrefresh", .unauthorized)
             await running.transcript.wait(for: "Gave up: the cloud does not take the refresh token.")
             try await peer.close()
-            await running.transcript.wait(for: "There was no session")
+            await running.transcript.wait(for: "Without a session this device waits")
         }
     }
 
@@ -147,7 +147,7 @@ struct ReturnTests {
             try await running.peer.answer(.post, "oic/sec/session", .changed)
             await running.transcript.wait(for: "signout: 2.04")
             try await running.peer.close()
-            await running.transcript.wait(for: "There was no session")
+            await running.transcript.wait(for: "Without a session this device waits")
             running.feed.type("session")
             let peer = try await running.cloud.accept()
             try await peer.answer(.post, "oic/sec/session", .changed, ["expiresin": 3600])

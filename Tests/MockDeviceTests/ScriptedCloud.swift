@@ -79,7 +79,9 @@ struct Peer: Sendable {
         return message
     }
 
-    func reply(to request: Message, _ code: Code, _ item: DataItem? = nil, format: ContentFormat? = .ocfCBOR) async throws {
+    func reply(
+        to request: Message, _ code: Code, _ item: DataItem? = nil, format: ContentFormat? = .ocfCBOR,
+    ) async throws {
         var options = Options()
         if item != nil {
             options.contentFormat = format
@@ -101,8 +103,11 @@ struct Peer: Sendable {
         try await self.channel.writeAndFlush(ByteBuffer(bytes: bytes))
     }
 
+    /// Closes, if the device has not done so.
     func close() async throws {
-        try await self.channel.close()
+        do {
+            try await self.channel.close()
+        } catch ChannelError.alreadyClosed {}
     }
 
     /// Returns when the device has closed its end, and the messages that came before.

@@ -21,7 +21,7 @@ struct SessionTests {
         return hexadecimal(frame.bytes.dropFirst(header + frame.message.token.count))
     }
 
-    @Test("OCF CNC §8.1: register, session, publish in one run, byte for byte as the reference device words them")
+    @Test("OCF CNC: register, session, publish in one run, byte for byte as the reference device words them")
     func wholeSession() async throws {
         let cloud = try await ScriptedCloud.start()
         let feed = Feed(["register", "session", "publish"])
@@ -50,7 +50,8 @@ struct SessionTests {
             try DataItem(decoding: #require(signIn.message.payload))
                 == ["uid": "u-1", "di": "d-1", "accesstoken": "at-1", "login": true])
         try await peer.send(
-            bytes: bytes("d80a44") + signIn.message.token.bytes + bytes("c22710e206ec0800ffa16965787069726573696e190e10"))
+            bytes: bytes("d80a44") + signIn.message.token.bytes
+                + bytes("c22710e206ec0800ffa16965787069726573696e190e10"))
 
         let publish = try await peer.frame()
         #expect(self.body(publish).hasPrefix(self.publishOptions))
@@ -71,8 +72,21 @@ struct SessionTests {
         #expect(await status == 0)
 
         let text = transcript.text
-        #expect(text.contains("register: 2.04 Changed\n  uid: u-1\n  accesstoken: at-1\n  refreshtoken: rt-1\n  expiresin: 3600"))
-        #expect(text.contains("session: 2.04 Changed {\"expiresin\":3600}\n  Signed in; the access token ends in 60 min."))
+        #expect(
+            text.contains(
+                """
+                register: 2.04 Changed
+                  uid: u-1
+                  accesstoken: at-1
+                  refreshtoken: rt-1
+                  expiresin: 3600 (the access token ends in 60 min)
+                """))
+        #expect(
+            text.contains(
+                """
+                session: 2.04 Changed {"expiresin":3600}
+                  Signed in; the access token ends in 60 min.
+                """))
         #expect(text.contains("publish: 2.04 Changed {\"di\":\"d-1\""))
         #expect(text.contains("/light (ins 3)"))
         try await cloud.stop()
@@ -129,7 +143,7 @@ struct SessionTests {
                 == ["uid": "u-1", "di": "d-1", "accesstoken": "at-1", "login": false])
         let unpublish = try await peer.frame()
         #expect(unpublish.message.code == .delete)
-        // Without a payload: Accept and 2049 alone (OCF Core §12.2).
+        // Without a payload: Accept and 2049 alone.
         #expect(self.body(unpublish) == "b36f6963027264" + "46" + hexadecimal("di=d-1".utf8) + "222710e206e30800")
         try await peer.reply(to: unpublish.message, .deleted)
         #expect(await peer.end().map(\.code) == [.release])
@@ -157,7 +171,8 @@ struct SessionTests {
         #expect(await status == 0)
         let text = transcript.text
         #expect(text.contains("served: GET /light -> 2.05 Content {\"value\":false,\"brightness\":50}\n"))
-        #expect(text.contains("served: POST /light {\"value\":true} -> 2.04 Changed {\"value\":true,\"brightness\":50}\n"))
+        #expect(
+            text.contains("served: POST /light {\"value\":true} -> 2.04 Changed {\"value\":true,\"brightness\":50}\n"))
         #expect(text.contains("-> 4.00 Bad Request: brightness must be an integer from 0 to 100, not 101\n"))
         #expect(text.contains("served: PUT /light {\"value\":true} -> 4.05 Method Not Allowed"))
         #expect(!text.contains("\u{1B}"))

@@ -10,7 +10,8 @@ extension EndpointTable {
             "| --- | \(kinds.map { _ in "---" }.joined(separator: " | ")) | --- | --- |",
         ]
         for endpoint in Self.all {
-            let cells = [endpoint.principals.isEmpty ? "yes" : "401"]
+            let cells =
+                [endpoint.principals.isEmpty ? "yes" : "401"]
                 + kinds.map { kind in
                     endpoint.principals.isEmpty ? "·" : endpoint.principals.contains(kind) ? "yes" : "403"
                 }

@@ -181,7 +181,8 @@ package struct NorthboundResponder: Sendable {
         fields[RequestID.field] = scope.id
         fields[.date] = self.dates.now()
         // Who waited for 100 and got a refusal instead may send his body or not: what follows cannot be told apart.
-        if scope.fields[.connection]?.lowercased() == "close" || answer.status >= 400 && scope.fields.contains(.expect) {
+        if scope.fields[.connection]?.lowercased() == "close" || answer.status >= 400 && scope.fields.contains(.expect)
+        {
             fields[.connection] = "close"
         }
         let status = HTTPResponse.Status(code: answer.status)

@@ -72,9 +72,11 @@ struct DeviceAnswerTests {
         #expect(answer.fields[.contentType] == nil)
     }
 
-    @Test("RFC 8075 §7: 4.02 is the client's fault where its header fields became critical options, else ours", arguments: [
-        ([.ifMatch: "*"], 400), ([.accept: "application/cbor"], 400), ([:], 500),
-    ] as [(HTTPFields, Int)])
+    @Test(
+        "RFC 8075 §7: 4.02 is the client's fault where its header fields became critical options, else ours",
+        arguments: [
+            ([.ifMatch: "*"], 400), ([.accept: "application/cbor"], 400), ([:], 500),
+        ] as [(HTTPFields, Int)])
     func badOption(fields: HTTPFields, status: Int) throws {
         #expect(self.status(.badOption, try self.exchange(.post, fields)) == status)
     }
@@ -90,7 +92,9 @@ struct DeviceAnswerTests {
         #expect(problem?.deviceCode == .unauthorized)
     }
 
-    @Test("RFC 8075 §7: 5.03 and 4.29 carry Max-Age as Retry-After", arguments: [Code.serviceUnavailable, .tooManyRequests])
+    @Test(
+        "RFC 8075 §7: 5.03 and 4.29 carry Max-Age as Retry-After",
+        arguments: [Code.serviceUnavailable, .tooManyRequests])
     func retryAfter(code: Code) throws {
         let exchange = try self.exchange()
         let problem = #expect(throws: Problem.self) {
@@ -137,10 +141,12 @@ struct DeviceAnswerTests {
         #expect(answer.fields[.contentType] == "text/plain;charset=utf-8")
     }
 
-    @Test("BI-28: CBOR that is not one valid item passes byte for byte", arguments: [
-        [0x9F, 0x01], [0xA1, 0x61], [0x01, 0x02], [0xA2, 0x61, 0x61, 0x01, 0x61, 0x61, 0x02],
-        Array(repeating: 0x81, count: 10_000),
-    ] as [[UInt8]])
+    @Test(
+        "BI-28: CBOR that is not one valid item passes byte for byte",
+        arguments: [
+            [0x9F, 0x01], [0xA1, 0x61], [0x01, 0x02], [0xA2, 0x61, 0x61, 0x01, 0x61, 0x61, 0x02],
+            Array(repeating: 0x81, count: 10_000),
+        ] as [[UInt8]])
     func invalidCBOR(bytes: [UInt8]) throws {
         let answer = try HTTPAnswer(device: self.response(.content, .ocfCBOR, bytes), to: try self.exchange())
         #expect(Array(answer.body.readableBytesView) == bytes)
@@ -158,7 +164,9 @@ struct DeviceAnswerTests {
 
     @Test(
         "RFC 8075 §6.1: other formats have their media type, unknown ones their number",
-        arguments: [(0, "text/plain;charset=utf-8"), (50, "application/json"), (12345, "application/coap-payload;cf=12345")]
+        arguments: [
+            (0, "text/plain;charset=utf-8"), (50, "application/json"), (12345, "application/coap-payload;cf=12345"),
+        ]
             as [(UInt16, String)])
     func mediaTypes(number: UInt16, type: String) throws {
         let answer = try HTTPAnswer(

@@ -57,18 +57,23 @@ struct DeviceExchangeTests {
 
     // MARK: Bodies
 
-    @Test("C-83: a JSON body reaches the device as CBOR 10000", arguments: ["application/json", "Application/JSON; charset=utf-8"])
+    @Test(
+        "C-83: a JSON body reaches the device as CBOR 10000",
+        arguments: ["application/json", "Application/JSON; charset=utf-8"])
     func json(type: String) throws {
         let exchange = try self.exchange(.post, [.contentType: type], body: #"{"state":true}"#)
         #expect(exchange.request.options.contentFormat == .ocfCBOR)
         #expect(exchange.request.options.ocfVersion == .v1_0_0)
-        #expect(exchange.request.payload.map { Array($0.readableBytesView) } == [0xA1, 0x65] + Array("state".utf8) + [0xF5])
+        #expect(
+            exchange.request.payload.map { Array($0.readableBytesView) } == [0xA1, 0x65] + Array("state".utf8) + [0xF5])
     }
 
-    @Test("BI-31: what is called JSON and is not one JSON text passes byte for byte", arguments: [
-        "{\"a\":1} x", "\u{FEFF}{}", "{\"a\":1e999}", "[1,]", "// {}", "\"\\ud800\"",
-        String(repeating: "[", count: 100_000),
-    ])
+    @Test(
+        "BI-31: what is called JSON and is not one JSON text passes byte for byte",
+        arguments: [
+            "{\"a\":1} x", "\u{FEFF}{}", "{\"a\":1e999}", "[1,]", "// {}", "\"\\ud800\"",
+            String(repeating: "[", count: 100_000),
+        ])
     func notJSON(body: String) throws {
         let exchange = try self.exchange(.post, [.contentType: "application/json"], body: body)
         #expect(exchange.request.options.contentFormat == .json)
@@ -121,7 +126,9 @@ struct DeviceExchangeTests {
         #expect(try self.payload(self.exchange(.post, [.contentEncoding: "identity"], body: "x")) == "x")
     }
 
-    @Test("RFC 8075 §5.2: the body of GET, HEAD and DELETE is dropped", arguments: [HTTPRequest.Method.get, .head, .delete])
+    @Test(
+        "RFC 8075 §5.2: the body of GET, HEAD and DELETE is dropped",
+        arguments: [HTTPRequest.Method.get, .head, .delete])
     func droppedBodies(method: HTTPRequest.Method) throws {
         let exchange = try self.exchange(method, [.contentType: "application/json"], body: "{}")
         #expect(exchange.request.payload == nil)
@@ -147,7 +154,9 @@ struct DeviceExchangeTests {
         #expect(try self.exchange(.get, [.accept: value]).accepted == expected)
     }
 
-    @Test("C-83: Accept: text/html is 406", arguments: ["text/html", "image/webp, text/html;q=0.9", "*/*;q=0", "nonsense"])
+    @Test(
+        "C-83: Accept: text/html is 406",
+        arguments: ["text/html", "image/webp, text/html;q=0.9", "*/*;q=0", "nonsense"])
     func notAcceptable(value: String) {
         let problem = #expect(throws: Problem.self) { try self.exchange(.get, [.accept: value]) }
         #expect(problem?.kind == .notAcceptable)
@@ -182,9 +191,11 @@ struct DeviceExchangeTests {
         #expect(problem?.status == 412)
     }
 
-    @Test("An entity tag without quotes, and too many of them, are 400 and name the header field", arguments: [
-        "0a", #"W/0a"#, Array(repeating: #""0a""#, count: 17).joined(separator: ","),
-    ])
+    @Test(
+        "An entity tag without quotes, and too many of them, are 400 and name the header field",
+        arguments: [
+            "0a", #"W/0a"#, Array(repeating: #""0a""#, count: 17).joined(separator: ","),
+        ])
     func malformedTags(value: String) {
         let problem = #expect(throws: Problem.self) { try self.exchange(.get, [.ifNoneMatch: value]) }
         #expect(problem?.kind == .badHeader)

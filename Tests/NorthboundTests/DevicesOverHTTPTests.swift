@@ -160,7 +160,8 @@ struct DevicesOverHTTPTests {
     func oddAnswers() async throws {
         try await Server.run { server async throws in
             server.devices.answer(Self.content(.map(["a": 1])))
-            #expect(try await server.request("POST", "/lamp/light", token: "alice-user", body: "{}").body == #"{"a":1}"#)
+            #expect(
+                try await server.request("POST", "/lamp/light", token: "alice-user", body: "{}").body == #"{"a":1}"#)
             server.devices.answer(CoAP.Response(.notFound, diagnostic: "gone"))
             let answer = try await server.request("GET", "/lamp/light", token: "alice-user")
             #expect(answer.status == 404)
@@ -171,7 +172,8 @@ struct DevicesOverHTTPTests {
 
     @Test("BI-42, BI-66: no answer in time is 504, and a late one never reaches the next request")
     func lateAnswer() async throws {
-        try await Server.run(NorthboundConfiguration(port: 0, requestTimeout: .milliseconds(50))) { server async throws in
+        try await Server.run(NorthboundConfiguration(port: 0, requestTimeout: .milliseconds(50))) {
+            server async throws in
             let late = Mutex<(@Sendable (CoAP.Response) -> Void)?>(nil)
             server.devices.script { _, answer in late.withLock { $0 = answer } }
             try await Peer.connect(server.port) { peer async throws in
@@ -187,10 +189,12 @@ struct DevicesOverHTTPTests {
         }
     }
 
-    @Test("BI-65: Prefer: wait is the deadline the device gets, cut at 60 s", arguments: [
-        ("wait=3", 0...3000), ("respond-async, wait=7;x", 3000...7000), ("wait=600", 50_000...60_000),
-        ("wait=0", 15_000...20_000), ("wait=x", 15_000...20_000), ("nothing", 15_000...20_000),
-    ] as [(String, ClosedRange<UInt32>)])
+    @Test(
+        "BI-65: Prefer: wait is the deadline the device gets, cut at 60 s",
+        arguments: [
+            ("wait=3", 0...3000), ("respond-async, wait=7;x", 3000...7000), ("wait=600", 50_000...60_000),
+            ("wait=0", 15_000...20_000), ("wait=x", 15_000...20_000), ("nothing", 15_000...20_000),
+        ] as [(String, ClosedRange<UInt32>)])
     func prefer(value: String, range: ClosedRange<UInt32>) async throws {
         try await Server.run { server async throws in
             _ = try await server.request("GET", "/lamp/light", token: "alice-user", ["Prefer: \(value)"])
@@ -287,10 +291,12 @@ struct DevicesOverHTTPTests {
         }
     }
 
-    @Test("X-Request-Id is taken when it is 1 to 64 printable characters, else one is made", arguments: [
-        ("abc-1", true), (String(repeating: "x", count: 64), true), (String(repeating: "x", count: 65), false),
-        ("a b", false), ("", false), ("ä", false),
-    ])
+    @Test(
+        "X-Request-Id is taken when it is 1 to 64 printable characters, else one is made",
+        arguments: [
+            ("abc-1", true), (String(repeating: "x", count: 64), true), (String(repeating: "x", count: 65), false),
+            ("a b", false), ("", false), ("ä", false),
+        ])
     func requestIDs(value: String, isTaken: Bool) async throws {
         try await Server.run { server async throws in
             let answer = try await server.request("GET", "/errors", ["X-Request-Id: \(value)"])

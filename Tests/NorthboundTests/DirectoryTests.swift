@@ -21,7 +21,9 @@ struct DirectoryTests {
         }
     }
 
-    @Test("BI-63: a limit that is not 1 to 1000 is 400 and named", arguments: ["0", "-1", "1001", "1000000000", "x", "", "1e2"])
+    @Test(
+        "BI-63: a limit that is not 1 to 1000 is 400 and named",
+        arguments: ["0", "-1", "1001", "1000000000", "x", "", "1e2"])
     func limits(value: String) async throws {
         try await Server.run { server async throws in
             let answer = try await server.request("GET", "/devices?limit=\(value)", token: "alice-user")
@@ -64,7 +66,9 @@ struct DirectoryTests {
             let cursor = try #require(page.json?["next"]?.string)
             #expect(try await server.request("GET", "/devices?cursor=\(cursor)", token: "alice-user").status == 200)
             let altered = String(cursor.dropLast()) + (cursor.last == "0" ? "1" : "0")
-            for forged in ["x", "", "fridge", altered, String(cursor.dropLast(2)), cursor + "00", cursor.uppercased() + "A"] {
+            for forged in [
+                "x", "", "fridge", altered, String(cursor.dropLast(2)), cursor + "00", cursor.uppercased() + "A",
+            ] {
                 let answer = try await server.request("GET", "/devices?cursor=\(forged)", token: "alice-user")
                 #expect(answer.status == 400, "\(forged)")
                 #expect(answer.json?["field"] == "cursor", "\(forged)")
@@ -93,7 +97,10 @@ struct DirectoryTests {
             let answer = try await server.request(
                 "GET", "/oic/res?di=lamp&di=x&rt=oic.r.light&if=oic.if.ll", token: "alice-client")
             #expect(answer.body == #"[{"href":"/lamp/light"}]"#)
-            #expect(server.registry.calls.contains { $0.hasPrefix(#"get links of alice di=["lamp", "x"] rt=["oic.r.light"]"#) })
+            #expect(
+                server.registry.calls.contains {
+                    $0.hasPrefix(#"get links of alice di=["lamp", "x"] rt=["oic.r.light"]"#)
+                })
         }
     }
 
@@ -111,7 +118,8 @@ struct DirectoryTests {
     @Test("Wrong device ids are limited: after the burst all of them are 429, and the own device still answers")
     func guessing() async throws {
         let clock = MovableClock()
-        try await Server.run(NorthboundConfiguration(port: 0, wrongDeviceBurst: 3), clock: clock) { server async throws in
+        try await Server.run(NorthboundConfiguration(port: 0, wrongDeviceBurst: 3), clock: clock) {
+            server async throws in
             for path in ["/nobody/x", "/oven/x", "/devices/oven"] {
                 #expect([403, 404].contains(try await server.request("GET", path, token: "alice-client").status))
             }

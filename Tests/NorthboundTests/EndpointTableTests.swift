@@ -28,10 +28,12 @@ struct EndpointTableTests {
         #expect(EndpointTable.match(.get, ["oic", "rd"]) == .nothing)
     }
 
-    @Test("A device's path is everything behind its id", arguments: [
-        (["lamp", "light"], ["light"]), (["lamp", ""], [""]), (["lamp", "a", "", "b/c"], ["a", "", "b/c"]),
-        (["lamp", "devices"], ["devices"]),
-    ])
+    @Test(
+        "A device's path is everything behind its id",
+        arguments: [
+            (["lamp", "light"], ["light"]), (["lamp", ""], [""]), (["lamp", "a", "", "b/c"], ["a", "", "b/c"]),
+            (["lamp", "devices"], ["devices"]),
+        ])
     func rest(path: [String], rest: [String]) {
         guard case .found(let endpoint, let parameters) = EndpointTable.match(.put, path) else {
             Issue.record("no endpoint")

@@ -47,10 +47,13 @@ struct HostileHTTPTests {
         }
     }
 
-    @Test("BI-6, BI-61: other protocols are answered 400 as a problem, or cut", arguments: [
-        "\u{16}\u{03}\u{01}\u{02}\u{00}\u{01}\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n",
-        String(repeating: "\u{0}", count: 1000), "GET / HTTP/9.9\r\n\r\n", "GET /\r\n\r\n",
-    ])
+    @Test(
+        "BI-6, BI-61: other protocols are answered 400 as a problem, or cut",
+        arguments: [
+            "\u{16}\u{03}\u{01}\u{02}\u{00}\u{01}\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n",
+            "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n",
+            String(repeating: "\u{0}", count: 1000), "GET / HTTP/9.9\r\n\r\n", "GET /\r\n\r\n",
+        ])
     func otherProtocols(bytes: String) async throws {
         try await Server.run { server async throws in
             let answer = try await self.exchange(server, bytes)
@@ -60,9 +63,11 @@ struct HostileHTTPTests {
         }
     }
 
-    @Test("BI-61: a header of 1 MB and one of 10,000 fields are 431", arguments: [
-        "X-Long: \(String(repeating: "x", count: 1 << 20))\r\n", String(repeating: "X: y\r\n", count: 10_000),
-    ])
+    @Test(
+        "BI-61: a header of 1 MB and one of 10,000 fields are 431",
+        arguments: [
+            "X-Long: \(String(repeating: "x", count: 1 << 20))\r\n", String(repeating: "X: y\r\n", count: 10_000),
+        ])
     func largeHeaders(fields: String) async throws {
         try await Server.run { server async throws in
             let answer = try await self.exchange(server, "GET /errors HTTP/1.1\r\n\(Self.auth)\(fields)\r\n")
@@ -81,7 +86,8 @@ struct HostileHTTPTests {
         }
     }
 
-    @Test("BI-61: `//` names no fixed route and no device", arguments: ["//devices", "//lamp/light", "//", "/devices/"])
+    @Test(
+        "BI-61: `//` names no fixed route and no device", arguments: ["//devices", "//lamp/light", "//", "/devices/"])
     func doubledSlash(target: String) async throws {
         try await Server.run { server async throws in
             let answer = try await server.request("GET", target, token: "alice-user")
@@ -90,9 +96,11 @@ struct HostileHTTPTests {
         }
     }
 
-    @Test("BI-21, BI-61: dot segments, encoded or not, are 400 and never another path", arguments: [
-        "/lamp/../devices", "/lamp/%2e%2e/devices", "/lamp/.%2E/x", "/./devices",
-    ])
+    @Test(
+        "BI-21, BI-61: dot segments, encoded or not, are 400 and never another path",
+        arguments: [
+            "/lamp/../devices", "/lamp/%2e%2e/devices", "/lamp/.%2E/x", "/./devices",
+        ])
     func dotSegments(target: String) async throws {
         try await Server.run { server async throws in
             let answer = try await server.request("GET", target, token: "alice-user")
@@ -101,10 +109,12 @@ struct HostileHTTPTests {
         }
     }
 
-    @Test("C-85, BI-61: OPTIONS, TRACE, CONNECT and unknown methods are 501", arguments: [
-        "OPTIONS /lamp/light", "OPTIONS *", "TRACE /devices", "CONNECT example.org:443", "PROPFIND /devices",
-        "REPORT /lamp/light",
-    ])
+    @Test(
+        "C-85, BI-61: OPTIONS, TRACE, CONNECT and unknown methods are 501",
+        arguments: [
+            "OPTIONS /lamp/light", "OPTIONS *", "TRACE /devices", "CONNECT example.org:443", "PROPFIND /devices",
+            "REPORT /lamp/light",
+        ])
     func methods(line: String) async throws {
         try await Server.run { server async throws in
             let answer = try await Peer.connect(server.port) { peer async throws in

@@ -22,9 +22,11 @@ struct PrincipalsTests {
     /// A body that any endpoint that reads one would take.
     private static let body = #"{"uid":"alice","di":"lamp","accesstoken":"code-1","refreshtoken":"x"}"#
 
-    @Test("BI-64: no endpoint that asks for a token answers without one, to garbage, or to a deleted user's", arguments: [
-        nil, "garbage", "gone-user", "alice-use", "alice-userx",
-    ])
+    @Test(
+        "BI-64: no endpoint that asks for a token answers without one, to garbage, or to a deleted user's",
+        arguments: [
+            nil, "garbage", "gone-user", "alice-use", "alice-userx",
+        ])
     func noPrincipal(token: String?) async throws {
         try await Server.run { server async throws in
             for endpoint in EndpointTable.all where !endpoint.principals.isEmpty {
@@ -121,22 +123,26 @@ struct PrincipalsTests {
 
     // MARK: Tokens
 
-    @Test("BI-62: RFC 6750 §2.1: the scheme counts in any case, and a bare token counts", arguments: [
-        "Bearer alice-user", "bearer alice-user", "BEARER  alice-user", "alice-user", "  alice-user ",
-    ])
+    @Test(
+        "BI-62: RFC 6750 §2.1: the scheme counts in any case, and a bare token counts",
+        arguments: [
+            "Bearer alice-user", "bearer alice-user", "BEARER  alice-user", "alice-user", "  alice-user ",
+        ])
     func schemes(value: String) async throws {
         try await Server.run { server async throws in
             #expect(try await server.request("GET", "/devices", ["Authorization: \(value)"]).status == 200)
         }
     }
 
-    @Test("BI-62: another scheme, a token in the query and a very long one are 401", arguments: [
-        ("Authorization: Basic alice-user", "/devices"), ("X-Token: alice-user", "/devices"),
-        ("X-Token: alice-user", "/devices?access_token=alice-user"), ("Authorization: Bearer", "/devices"),
-        ("Authorization: Bearer alice-user alice-user", "/devices"), ("Authorization:", "/devices"),
-        ("Authorization: Bearer \(String(repeating: "x", count: 513))", "/devices"),
-        ("Authorization: Bearer \(String(repeating: "x", count: 50_000))", "/devices"),
-    ])
+    @Test(
+        "BI-62: another scheme, a token in the query and a very long one are 401",
+        arguments: [
+            ("Authorization: Basic alice-user", "/devices"), ("X-Token: alice-user", "/devices"),
+            ("X-Token: alice-user", "/devices?access_token=alice-user"), ("Authorization: Bearer", "/devices"),
+            ("Authorization: Bearer alice-user alice-user", "/devices"), ("Authorization:", "/devices"),
+            ("Authorization: Bearer \(String(repeating: "x", count: 513))", "/devices"),
+            ("Authorization: Bearer \(String(repeating: "x", count: 50_000))", "/devices"),
+        ])
     func noToken(field: String, path: String) async throws {
         try await Server.run { server async throws in
             let answer = try await server.request("GET", path, [field])

@@ -94,7 +94,8 @@ struct SessionTests {
     @Test("Registrations of one address are limited: 429 with Retry-After, and again after a second")
     func registrationLimit() async throws {
         let clock = MovableClock()
-        try await Server.run(NorthboundConfiguration(port: 0, registrationBurst: 2), clock: clock) { server async throws in
+        try await Server.run(NorthboundConfiguration(port: 0, registrationBurst: 2), clock: clock) {
+            server async throws in
             for name in ["u1", "u2"] {
                 #expect(try await server.request("POST", "/register/user", body: #"{"uid":"\#(name)"}"#).status == 200)
             }
@@ -115,7 +116,8 @@ struct SessionTests {
         ])
     func notJSON(body: String) async throws {
         try await Server.run { server async throws in
-            let answer = try await server.request("POST", "/register/user", ["Content-Type: application/json"], body: body)
+            let answer = try await server.request(
+                "POST", "/register/user", ["Content-Type: application/json"], body: body)
             #expect(answer.status == 400)
             #expect(answer.slug == "bad-body")
             #expect(server.registry.changes.isEmpty)
@@ -127,7 +129,8 @@ struct SessionTests {
         arguments: [
             ("/register/user", #"{}"#, "uid"), ("/register/user", #"{"uid":""}"#, "uid"),
             ("/register/user", #"{"uid":7}"#, "uid"), ("/register/user", #"{"uid":"a/b"}"#, "uid"),
-            ("/register/user", #"{"uid":"devices"}"#, "uid"), ("/register/user", #"{"uid":"x","authprovider":1}"#, "authprovider"),
+            ("/register/user", #"{"uid":"devices"}"#, "uid"),
+            ("/register/user", #"{"uid":"x","authprovider":1}"#, "authprovider"),
             ("/provision/mediator", #"{"uid":"alice"}"#, "accesstoken"),
             ("/provision/device", #"{"di":7}"#, "di"), ("/provision/client", #"{"di":"a b"}"#, "di"),
             ("/oic/sec/account", #"{"accesstoken":"x"}"#, "di"), ("/oic/sec/account", #"{"di":"x"}"#, "accesstoken"),

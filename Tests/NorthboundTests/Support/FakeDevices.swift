@@ -54,7 +54,10 @@ final class FakeDevices: Responder, PresenceReader, SessionEnder {
         self.state.withLock { state in
             Dictionary(
                 uniqueKeysWithValues: devices.map { di in
-                    (di, state.owners[di.text] == nil ? .offline(since: nil) : .online(since: Timestamp(milliseconds: 0)))
+                    (
+                        di,
+                        state.owners[di.text] == nil ? .offline(since: nil) : .online(since: Timestamp(milliseconds: 0))
+                    )
                 })
         }
     }

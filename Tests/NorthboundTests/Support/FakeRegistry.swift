@@ -165,10 +165,14 @@ final class FakeRegistry: RegistryAccess {
     }
 
     func deleteClient(_ di: DeviceID, of uid: UserID, call: Call) async throws(RegistryError) -> [DeviceID] {
-        try self.note("delete client \(di)", call) { state in state.devices.removeValue(forKey: di).map { [$0.di] } ?? [] }
+        try self.note("delete client \(di)", call) { state in
+            state.devices.removeValue(forKey: di).map { [$0.di] } ?? []
+        }
     }
 
     func deleteDevice(_ di: DeviceID, of uid: UserID, call: Call) async throws(RegistryError) -> [DeviceID] {
-        try self.note("delete device \(di)", call) { state in state.devices.removeValue(forKey: di).map { [$0.di] } ?? [] }
+        try self.note("delete device \(di)", call) { state in
+            state.devices.removeValue(forKey: di).map { [$0.di] } ?? []
+        }
     }
 }

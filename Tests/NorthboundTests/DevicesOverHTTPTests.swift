@@ -278,7 +278,7 @@ struct DevicesOverHTTPTests {
             #expect(lines.count == 1)
             let line = try #require(lines.first)
             for part in [
-                "request.id=r-77", "http.path=/{di}/{href", "device.id=lamp", "principal=client:", "http.status=200",
+                "request.id=r-77", "http.path=/{di}/{href}", "device.id=lamp", "principal=client:", "http.status=200",
                 "http.method=GET", "outcome=ok",
             ] {
                 #expect(line.contains(part), "\(part)")

@@ -45,17 +45,13 @@ package enum EndpointTable {
 
     /// The endpoint for a path. HEAD is GET without its body wherever it has no row of its own (RFC 9110 §9.3.2).
     package static func match(_ method: HTTPRequest.Method, _ path: [String]) -> Match {
+        // A path that begins with a word of ours never names a device.
+        let isOurs = ReservedSegments.all.contains(path.first ?? "")
         var others: [HTTPRequest.Method] = []
-        for endpoint in Self.all {
-            if endpoint.path.firstLiteral == nil {
-                // A path that begins with a word of ours never names a device.
-                guard others.isEmpty, !ReservedSegments.all.contains(path.first ?? "") else { continue }
-            }
+        for endpoint in Self.all where (endpoint.path.firstLiteral != nil) == isOurs {
             guard let parameters = endpoint.path.match(path) else { continue }
             if endpoint.method == method { return .found(endpoint, parameters) }
-            if method == .head, endpoint.method == .get, endpoint.path.firstLiteral != nil {
-                return .found(endpoint, parameters)
-            }
+            if method == .head, endpoint.method == .get, isOurs { return .found(endpoint, parameters) }
             others.append(endpoint.method)
         }
         if others.contains(.get), !others.contains(.head) { others.append(.head) }

@@ -1,9 +1,11 @@
 import Glibc
 import Logging
 import ServiceLifecycle
-import ServiceShell
 import Synchronization
 import Testing
+import UnixSignals
+
+@testable import ServiceShell
 
 @Suite("Files and lifecycle")
 struct ShellTests {
@@ -89,6 +91,18 @@ struct SignalTests {
         private let kept = Mutex<[String]>([])
         var names: [String] { self.kept.withLock { $0 } }
         func note(_ name: String) { self.kept.withLock { $0.append(name) } }
+    }
+
+    @Test("The second signal, and not the first, ends the process at once")
+    func secondSignal() async {
+        for (count, ends) in [(1, 0), (2, 1), (3, 1)] {
+            let order = Order()
+            let (signals, continuation) = AsyncStream<UnixSignal>.makeStream()
+            for _ in 0..<count { continuation.yield(.sigint) }
+            continuation.finish()
+            await Impatience.watch(signals) { order.note("exit") }
+            #expect(order.names.count == ends)
+        }
     }
 
     @Test("SIGTERM stops the services in the reverse of their order, and the status is 0")

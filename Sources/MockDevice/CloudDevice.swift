@@ -208,7 +208,7 @@ package actor CloudDevice {
             self.observer(.connected(self.address))
             return connection
         } catch {
-            self.observer(.notConnected(self.address, error))
+            self.observer(.notConnected(self.address, error, comesBack: self.plan.isActive))
             return nil
         }
     }

@@ -4,7 +4,8 @@ package import CoAP
 package enum DeviceEvent: Sendable {
     case connecting(ServerAddress)
     case connected(ServerAddress)
-    case notConnected(ServerAddress, ConnectFailure)
+    /// `comesBack` as below.
+    case notConnected(ServerAddress, ConnectFailure, comesBack: Bool)
     /// `isNoCloud` is true if what listens there behaved like a program of another kind; `comesBack` is true if the
     /// device will connect again by itself.
     case ended(ConnectionLoss, ServerAddress, isNoCloud: Bool, comesBack: Bool)

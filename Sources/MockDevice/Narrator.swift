@@ -17,9 +17,9 @@ package struct Narrator: Sendable {
             return ["Connecting to \(address) …"]
         case .connected(let address):
             return ["Connected to \(address)."]
-        case .notConnected(let address, let failure):
-            return ["Cannot connect to \(address): \(sanitized(failure.message, limit: 300))."]
-                + ["  " + Advice.connecting(to: address, failure)]
+        case .notConnected(let address, let failure, let comesBack):
+            let what = "Cannot connect to \(address): \(sanitized(failure.message, limit: 300))."
+            return comesBack ? [what] : [what, "  " + Advice.connecting(to: address, failure)]
         case .ended(let loss, let address, let isNoCloud, let comesBack):
             return Self.ended(loss, address, isNoCloud: isNoCloud, comesBack: comesBack)
         case .returning(let delay):

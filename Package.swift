@@ -20,12 +20,13 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
-let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -53,6 +54,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
@@ -61,7 +63,6 @@ let package = Package(
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["CommandLineArguments"]),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -80,10 +81,10 @@ let package = Package(
             "ServiceShell",
             [
                 logging, metrics, coreMetrics, configuration, lifecycle, signals, arguments, nioCore, nioPosix,
-                hummingbird, httpTypes, systemPackage,
+                nioHTTP1,
             ]),
         // The programs' logic.
-        library("Edge", ["CoAP", "OCF", "Cloud", logging]),
+        library("Edge", ["CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         library(
             "CoAPInterface",
             [
@@ -93,42 +94,66 @@ let package = Package(
         library(
             "Northbound",
             [
-                "CoAP", "CBOR", "OCF", "Cloud", "Edge", "ServiceShell", hummingbird, httpTypes, nioCore, nioPosix,
-                nioHTTP1, logging, metrics, lifecycle,
+                "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", hummingbird, hummingbirdCore, httpTypes, nioCore,
+                nioPosix, nioHTTP1, nioHTTPTypes, logging, metrics, lifecycle,
             ]),
         library(
             "Registry",
             ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell", nioCore, logging, metrics, lifecycle]),
         library(
             "MockDevice",
-            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, lifecycle]),
+            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, signals]),
         library(
             "Gateway",
             [
                 "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
-                "SQLStore", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
+                "SQLStore", "OCF", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
             ]),
         program("coap-gateway", ["Gateway"]),
         program("mock-device", ["MockDevice"]),
         // Tests.
-        tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
+        .target(
+            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1],
+            path: "Tests/TestSupport",
+            swiftSettings: strict),
+        tests("CBORTests", ["CBOR", "TestSupport", nioCore], exclude: ["Inputs"]),
         tests("CoAPTests", ["CoAP", nioCore], exclude: ["Inputs"]),
-        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", nioCore]),
+        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
         tests("CloudTests", ["Cloud", crypto]),
         tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),
-        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", nioCore, nioPosix, nioEmbedded, logging]),
-        tests("ServiceShellTests", ["ServiceShell", logging, metrics, configuration]),
-        tests("EdgeTests", ["Edge", "CoAP", "Cloud", "OCF"]),
-        tests("CoAPInterfaceTests", ["CoAPInterface", "CoAP", "Cloud", "OCF"]),
-        tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
-        tests("RegistryTests", ["Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", nioCore]),
-        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", nioCore]),
+        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
+        tests(
+            "ServiceShellTests",
+            ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
+        ),
+        tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
+        tests(
+            "CoAPInterfaceTests",
+            [
+                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
+                nioCore,
+                nioPosix, logging,
+            ]),
+        tests(
+            "NorthboundTests",
+            [
+                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", yams, httpTypes, logging, lifecycle,
+                nioCore, nioPosix,
+            ]),
+        tests(
+            "RegistryTests",
+            [
+                "Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", "ServiceShell", nioCore, logging, lifecycle,
+                metrics, coreMetrics,
+            ]),
+        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, logging]),
         tests(
             "GatewayTests",
             [
-                "Gateway", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging,
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix,
+                logging, lifecycle,
                 "coap-gateway", "mock-device",
-            ]),
+            ], exclude: ["Peers"]),
         tests("TidyTests", []),
     ]
 )

@@ -1,5 +1,14 @@
 /// Which resources devices have published, and which devices there are.
 package struct Directory: Sendable {
+    /// Links one device may have published.
+    package static let maximumLinks = 1000
+    /// Links one answer may hold; who has more must ask for some of his devices.
+    package static let maximumLinksInAnswer = 50_000
+    /// Devices on one page.
+    package static let pageLimits = 1...1000
+    /// The greatest number of a link: what the smallest peers keep in 31 bits.
+    package static let maximumIns = Int(Int32.max)
+
     let store: any CloudStore
     let clock: any WallClock
 
@@ -8,16 +17,172 @@ package struct Directory: Sendable {
         self.clock = clock
     }
 
+    /// Adds links or replaces those with the same href; others stay (OCF CNC, POST rd). All of them or none.
+    ///
+    /// An href keeps its number as long as it is published; a number that became free is not given out again before
+    /// all others were, so that a late deletion cannot hit a newer link.
+    ///
+    /// - Parameters:
+    ///   - ttl: how long they stay, nil for ever; publishing again renews it.
+    ///   - name: what the device calls itself, if it says so.
+    /// - Returns: the numbers (`ins`) in the order of `links`.
+    /// - Throws: `badRequest` for a link that breaks a rule, `tooLarge` beyond 1000 links, `notFound` when the device
+    /// is
+    ///   not signed up.
     package func publish(
         di: DeviceID, links: [LinkDraft], ttl: Duration?, name: String? = nil
-    ) async throws(CloudError) -> [Int] { try self.todo() }
-    package func unpublish(di: DeviceID, ins: [Int]) async throws(CloudError) -> Int { try self.todo() }
+    ) async throws(CloudError) -> [Int] {
+        guard !links.isEmpty else { throw CloudError(.badRequest, "links is empty: name at least one", field: "links") }
+        guard links.count <= Self.maximumLinks else { throw Self.tooManyLinks() }
+        if let ttl, ttl <= .zero {
+            throw CloudError(.badRequest, "ttl must be positive, or 0 for ever", field: "ttl")
+        }
+        let drafts = try links.map { draft throws(CloudError) in try draft.checked() }
+        let name = try name.map { name throws(CloudError) in try Self.checked(name) }
+        let expiresAt = ttl.map { self.clock.now() + $0 }
+        return try await self.store.write { transaction throws(CloudError) in
+            guard let device = try transaction.lockDevice(di) else {
+                throw CloudError(.notFound, "\(di) is not signed up", field: "di")
+            }
+            if let name, device.name?.exact != name.exact { try transaction.rename(di, to: name) }
+            return try Self.publish(drafts, expiresAt: expiresAt, of: di, in: transaction)
+        }
+    }
+
+    private static func publish(
+        _ drafts: [LinkDraft], expiresAt: Timestamp?, of di: DeviceID, in transaction: any CloudTransaction
+    ) throws(CloudError) -> [Int] {
+        var known: [[UInt8]: Link] = [:]
+        var taken: Set<Int> = []
+        for link in try transaction.links(of: di) {
+            known[link.href.exact] = link
+            taken.insert(link.ins)
+        }
+        // The same href twice: the last one counts, both get its number.
+        var wanted: [[UInt8]: Link] = [:]
+        var order: [[UInt8]] = []
+        let before = try transaction.lastIns(of: di)
+        var last = before
+        for draft in drafts {
+            let key = draft.href.exact
+            let ins: Int
+            if let number = wanted[key]?.ins ?? known[key]?.ins {
+                ins = number
+            } else {
+                last = self.nextIns(after: last, taken: taken)
+                taken.insert(last)
+                ins = last
+            }
+            if wanted[key] == nil { order.append(key) }
+            wanted[key] = Link(draft, ins: ins, expiresAt: expiresAt)
+        }
+        guard taken.count <= self.maximumLinks else { throw self.tooManyLinks() }
+        for key in order {
+            guard let link = wanted[key] else { continue }
+            if let old = known[key] {
+                if !old.isSame(as: link) { try transaction.update(link, of: di) }
+            } else {
+                try transaction.insert(link, of: di)
+            }
+        }
+        if last != before { try transaction.setLastIns(last, of: di) }
+        return drafts.map { wanted[$0.href.exact]?.ins ?? 0 }
+    }
+
+    /// The next number that is not taken; after the greatest comes 1 again. There is always one, as a device has far
+    /// fewer links than there are numbers.
+    static func nextIns(after last: Int, taken: Set<Int>) -> Int {
+        var next = last
+        repeat {
+            next = next >= self.maximumIns ? 1 : next + 1
+        } while taken.contains(next)
+        return next
+    }
+
+    /// Takes links back (OCF CNC, DELETE rd).
+    ///
+    /// - Parameter ins: their numbers; empty means all of the device.
+    /// - Returns: how many went.
+    /// - Throws: `notFound` when none of them is there.
+    package func unpublish(di: DeviceID, ins: [Int]) async throws(CloudError) -> Int {
+        let wanted = Set(ins)
+        return try await self.store.write { transaction throws(CloudError) in
+            guard try transaction.lockDevice(di) != nil else {
+                throw CloudError(.notFound, "\(di) is not signed up", field: "di")
+            }
+            var count = 0
+            for link in try transaction.links(of: di) where wanted.isEmpty || wanted.contains(link.ins) {
+                try transaction.deleteLink(link.ins, of: di)
+                count += 1
+            }
+            guard count > 0 else {
+                throw CloudError(.notFound, "\(di) has published no such link", field: ins.isEmpty ? "di" : "ins")
+            }
+            return count
+        }
+    }
+
+    /// The links of a user's devices that have not expired, discoverable or not, by di and number.
+    ///
+    /// - Parameter devices: only these; empty means all.
     package func links(
         of uid: UserID, devices: Set<DeviceID> = []
-    ) async throws(CloudError) -> [(DeviceID, [Link])] { try self.todo() }
-    package func device(_ di: DeviceID) async throws(CloudError) -> Device? { try self.todo() }
+    ) async throws(CloudError) -> [(DeviceID, [Link])] {
+        let now = self.clock.now()
+        let limit = Self.maximumLinksInAnswer
+        let rows = try await self.store.read { transaction throws(CloudError) in
+            try transaction.links(of: uid, devices: devices, now: now, limit: limit + 1)
+        }
+        guard rows.count <= limit else {
+            throw CloudError(
+                .tooLarge, "there are more than \(limit) links: ask for some devices with di=…", field: "di")
+        }
+        var grouped: [(DeviceID, [Link])] = []
+        for (di, link) in rows {
+            if let last = grouped.last, last.0 == di {
+                grouped[grouped.count - 1].1.append(link)
+            } else {
+                grouped.append((di, [link]))
+            }
+        }
+        return grouped
+    }
+
+    /// A device or client, whoever owns it; nil when none of this id has signed up.
+    package func device(_ di: DeviceID) async throws(CloudError) -> Device? {
+        try await self.store.read { transaction throws(CloudError) in try transaction.device(di) }
+    }
+
+    /// A page of a user's devices (and clients, unless a kind is asked for) in byte order of their ids. The last di is
+    /// the cursor: what comes and goes meanwhile makes nobody appear twice or drop out.
+    ///
+    /// - Parameters:
+    ///   - after: the last di of the page before; nil for the first page.
+    ///   - limit: 1…1000.
     package func devices(
         of uid: UserID, kind: DeviceKind? = nil, after: DeviceID?, limit: Int
-    ) async throws(CloudError) -> [Device] { try self.todo() }
-    private func todo<R>() throws(CloudError) -> R { throw CloudError(.unavailable, "not there yet") }
+    ) async throws(CloudError) -> [Device] {
+        guard Self.pageLimits.contains(limit) else {
+            throw CloudError(
+                .badRequest,
+                "limit is \(limit): \(Self.pageLimits.lowerBound) to \(Self.pageLimits.upperBound) are allowed",
+                field: "limit")
+        }
+        return try await self.store.read { transaction throws(CloudError) in
+            try transaction.devices(of: uid, kind: kind, after: after, limit: limit)
+        }
+    }
+
+    private static func tooManyLinks(file: String = #fileID, line: Int = #line) -> CloudError {
+        CloudError(
+            .tooLarge, "a device may publish \(self.maximumLinks) links: take some back first", field: "links",
+            file: file, line: line)
+    }
+
+    private static func checked(_ name: String) throws(CloudError) -> String {
+        guard name.utf8.count <= 256 else {
+            throw CloudError(.badRequest, "n has more than 256 bytes", field: "n")
+        }
+        return name
+    }
 }

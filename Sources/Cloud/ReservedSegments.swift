@@ -27,6 +27,7 @@ package enum ReservedSegments {
         "provision",
         "readyz",
         "register",
+        "registry",
         "robots.txt",
         "signup",
         "status",

@@ -22,6 +22,17 @@ extension OptionNumber {
     /// The address the asking client dialled, as it goes into `eps` (`coap+tcp://host:port`), string. Critical.
     package static let endpoint = OptionNumber(rawValue: 65291)
 
+    /// Which of our programs asks for itself and not for a connection, string: what the registry's own resources want
+    /// to see. Critical.
+    package static let caller = OptionNumber(rawValue: 65293)
+    /// In the answer to a sign-in: `client` or `device`, string.
+    package static let sessionKind = OptionNumber(rawValue: 65292)
+    /// In the answer to a sign-in or refresh: how many milliseconds the session keeps its right, uint; absent: for ever.
+    /// A span and no moment, since the clocks of two programs differ.
+    package static let sessionExpiry = OptionNumber(rawValue: 65294)
+    /// In an error to one of our programs: the name of the input at fault, string.
+    package static let errorField = OptionNumber(rawValue: 65296)
+
     package var isInternal: Bool { self.rawValue >= 65280 }
 }
 
@@ -122,6 +133,30 @@ extension Options {
     package var endpoint: String? {
         get { self.first(.endpoint)?.string }
         set { self.setText(.endpoint, newValue) }
+    }
+
+    package var caller: String? {
+        get { self.first(.caller)?.string }
+        set { self.setText(.caller, newValue) }
+    }
+
+    package var sessionKind: String? {
+        get { self.first(.sessionKind)?.string }
+        set { self.setText(.sessionKind, newValue) }
+    }
+
+    /// From now on.
+    package var sessionExpiryMilliseconds: UInt64? {
+        get { self.first(.sessionExpiry)?.uint }
+        set {
+            self.removeAll(.sessionExpiry)
+            if let newValue { self.append(.sessionExpiry, uint: newValue) }
+        }
+    }
+
+    package var errorField: String? {
+        get { self.first(.errorField)?.string }
+        set { self.setText(.errorField, newValue) }
     }
 
     private mutating func setText(_ number: OptionNumber, _ text: String?) {

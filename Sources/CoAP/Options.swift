@@ -102,6 +102,13 @@ package struct Options: Hashable, Sendable {
         self.storage.removeAll { $0.number == number }
     }
 
+    /// Removes the first option of this number, if there is one.
+    package mutating func removeFirst(_ number: OptionNumber) {
+        if let index = self.storage.firstIndex(where: { $0.number == number }) {
+            self.storage.remove(at: index)
+        }
+    }
+
     package mutating func removeAll(where condition: (OptionNumber) -> Bool) {
         self.storage.removeAll { condition($0.number) }
     }

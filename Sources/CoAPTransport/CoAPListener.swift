@@ -19,49 +19,45 @@ package final class CoAPListener: Sendable {
     ///   - port: 0 for any free one.
     ///   - maximumConnections: a connection above that is closed as soon as it was accepted.
     ///   - makeDelegate: what stands behind a new connection; called on its event loop.
-    /// - Throws: `addressInUse` or `addressNotAvailable`, with the address.
+    /// - Throws: what binding failed with, as the system said it: the caller knows which setting moves the port.
     package static func bind(
         host: String, port: Int, group: any EventLoopGroup, configuration: ConnectionConfiguration,
         limits: TransportLimits = TransportLimits(), maximumConnections: Int, logger: Logger,
         makeDelegate: @escaping @Sendable () -> any ConnectionDelegate
-    ) async throws(TransportError) -> CoAPListener {
+    ) async throws -> CoAPListener {
         let connections = ConnectionSet(maximum: maximumConnections)
-        do {
-            let channel = try await ServerBootstrap(group: group)
-                .serverChannelOption(.backlog, value: 1024)
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .childChannelOption(.socketOption(.so_keepalive), value: 1)
-                .childChannelOption(
-                    .writeBufferWaterMark,
-                    value: .init(low: limits.outboundBufferBytes / 4, high: limits.outboundBufferBytes)
-                )
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        guard connections.reserve() else {
-                            logger.warning(
-                                "connection refused: as many as MAX_CONNECTIONS are open",
-                                metadata: ["connections.maximum": "\(maximumConnections)"])
-                            throw ChannelError.operationUnsupported
-                        }
-                        // One connection, one place: given back when the channel closes, whatever it came to.
-                        let key = ObjectIdentifier(channel as AnyObject)
-                        channel.closeFuture.whenComplete { _ in connections.remove(key) }
-                        let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
-                        let handler = ConnectionHandler(
-                            configuration: configuration, limits: limits, delegate: makeDelegate(),
-                            tokenSeed: .random(in: .min ... .max), ended: ended, logger: logger)
-                        connections.insert(
-                            key, CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult))
-                        try channel.pipeline.syncOperations.addHandler(handler)
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(
+                .writeBufferWaterMark,
+                value: .init(low: limits.outboundBufferBytes / 4, high: limits.outboundBufferBytes)
+            )
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard connections.reserve() else {
+                        logger.warning(
+                            "connection refused: as many as MAX_CONNECTIONS are open",
+                            metadata: ["connections.maximum": "\(maximumConnections)"])
+                        throw ChannelError.operationUnsupported
                     }
+                    // One connection, one place: given back when the channel closes, whatever it came to.
+                    let key = ObjectIdentifier(channel as AnyObject)
+                    channel.closeFuture.whenComplete { _ in connections.remove(key) }
+                    let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
+                    let handler = ConnectionHandler(
+                        configuration: configuration, limits: limits, delegate: makeDelegate(),
+                        tokenSeed: .random(in: .min ... .max), ended: ended, logger: logger)
+                    connections.insert(
+                        key, CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult))
+                    try channel.pipeline.syncOperations.addHandler(handler)
                 }
-                .bind(host: host, port: port)
-                .get()
-            return CoAPListener(channel: channel, connections: connections)
-        } catch {
-            throw TransportError(binding: error, to: "\(host):\(port)")
-        }
+            }
+            .bind(host: host, port: port)
+            .get()
+        return CoAPListener(channel: channel, connections: connections)
     }
 
     /// The port that was bound.
@@ -125,21 +121,6 @@ private final class ConnectionSet: Sendable {
         self.state.withLock { state in
             state.connections[key] = nil
             state.reserved -= 1
-        }
-    }
-}
-
-extension TransportError {
-    init(binding error: any Error, to target: String) {
-        switch (error as? IOError)?.errnoCode {
-        case EADDRINUSE:
-            self.init(.addressInUse, "\(target) is in use by another program")
-        case EADDRNOTAVAIL:
-            self.init(.addressNotAvailable, "\(target) is not an address of this machine")
-        case EACCES:
-            self.init(.addressNotAvailable, "\(target): ports below 1024 need a privilege")
-        default:
-            self.init(.failed, "\(target): \(error)")
         }
     }
 }

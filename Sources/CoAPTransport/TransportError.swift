@@ -6,10 +6,6 @@ package struct TransportError: Error, Sendable {
         /// Nobody listens there, or a firewall says so.
         case refused
         case timedOut
-        /// Another program listens on the address and port.
-        case addressInUse
-        /// The port needs a privilege, or the address is not this machine's.
-        case addressNotAvailable
         case failed
     }
 

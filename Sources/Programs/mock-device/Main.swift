@@ -1,4 +1,9 @@
+import ArgumentParser
+import MockDevice
+
 @main
 enum Program {
-    static func main() {}
+    static func main() async {
+        await MockDeviceCommand.main()
+    }
 }

@@ -1,0 +1,40 @@
+# Everything a developer or a first visitor runs. `make` alone says what there is.
+# Programs get extra words from ARGS: make run ARGS="--http-port 8081".
+
+.DEFAULT_GOAL := help
+.PHONY: help run build device demo test test-long lint format clean reset
+
+help:
+	@scripts/help
+
+run:
+	@exec scripts/run $(ARGS)
+
+build:
+	@scripts/build coap-gateway
+	@scripts/build mock-device
+
+device:
+	@scripts/build mock-device
+	@exec .build/release/mock-device $(ARGS)
+
+demo:
+	@exec scripts/demo
+
+test:
+	@exec scripts/test
+
+test-long:
+	@exec scripts/test-long
+
+lint:
+	@swift format lint --strict --recursive --parallel Package.swift Sources Tests
+
+format:
+	@swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+clean:
+	@swift package clean
+
+reset:
+	@exec scripts/reset

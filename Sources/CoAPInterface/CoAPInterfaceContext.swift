@@ -1,0 +1,47 @@
+package import CoAP
+package import Cloud
+package import Logging
+package import NIOCore
+package import ServiceShell
+
+/// What all device connections of one process share.
+package struct CoAPInterfaceContext: Sendable {
+    /// Answers account, session, tokenrefresh, rd, res.
+    package var registry: any Responder
+    /// Takes requests for `/{di}/…` to their device.
+    package var edge: any Responder
+    package var routes: any RouteStore
+    package var sessions: SessionTable
+    /// `{pod name}.{random boot id}`.
+    package var pod: String
+    /// What clients dial, for `eps`; nil: the address each of them did dial.
+    package var publicEndpoint: String?
+    /// How long the registry may take for one request.
+    package var registryTimeout: TimeAmount
+    /// How long a device may take for one request.
+    package var requestTimeout: TimeAmount
+    package var limits: SessionMachine.Limits
+    package var accessLog: AccessLog
+    package var metrics: CoAPInterfaceMetrics
+    package var logger: Logger
+
+    package init(
+        registry: any Responder, edge: any Responder, routes: any RouteStore, sessions: SessionTable, pod: String,
+        publicEndpoint: String? = nil, registryTimeout: TimeAmount = .seconds(10),
+        requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(), accessLog: AccessLog,
+        metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger
+    ) {
+        self.registry = registry
+        self.edge = edge
+        self.routes = routes
+        self.sessions = sessions
+        self.pod = pod
+        self.publicEndpoint = publicEndpoint
+        self.registryTimeout = registryTimeout
+        self.requestTimeout = requestTimeout
+        self.limits = limits
+        self.accessLog = accessLog
+        self.metrics = metrics
+        self.logger = logger
+    }
+}

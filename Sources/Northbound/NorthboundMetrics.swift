@@ -1,0 +1,32 @@
+import Metrics
+
+/// The northbound's metrics, made once: labels are endpoints and classes of statuses, never what a client wrote.
+struct NorthboundMetrics: Sendable {
+    private let requests: [Endpoint.Action?: [Counter]]
+    private let durations: [Endpoint.Action?: Timer]
+    private let malformed: Counter
+
+    init() {
+        var requests: [Endpoint.Action?: [Counter]] = [:]
+        var durations: [Endpoint.Action?: Timer] = [:]
+        for action in Endpoint.Action.allCases.map(Optional.some) + [nil] {
+            let name = action?.rawValue ?? "none"
+            requests[action] = (1...5).map { digit in
+                Counter(label: "http.requests", dimensions: [("endpoint", name), ("status", "\(digit)xx")])
+            }
+            durations[action] = Timer(label: "http.request.duration", dimensions: [("endpoint", name)])
+        }
+        self.requests = requests
+        self.durations = durations
+        self.malformed = Counter(label: "http.requests.malformed")
+    }
+
+    func count(_ action: Endpoint.Action?, status: Int, duration: Duration) {
+        self.requests[action]?[min(5, max(1, status / 100)) - 1].increment()
+        self.durations[action]?.record(duration: duration)
+    }
+
+    func countMalformed() {
+        self.malformed.increment()
+    }
+}

@@ -1,0 +1,92 @@
+import Cloud
+import CoAP
+import NIOCore
+import OCF
+import ServiceShell
+import Synchronization
+
+// Requests to devices.
+extension NorthboundResponder {
+    /// Asks the device first and its owner's name after: the fence lets a request through only to a device of the uid
+    /// it names, so a right answer needs no look-up, and a wrong one cannot be had.
+    func askDevice(_ scope: inout RequestScope) async throws -> HTTPAnswer {
+        let principal = try scope.authenticated()
+        guard let di = try? DeviceID(scope.parameters.named["di"] ?? "") else {
+            throw self.wrongDevice(Problem(.unknownDevice), principal)
+        }
+        scope.device = di
+        let exchange = try DeviceExchange(
+            DeviceHTTPRequest(
+                method: scope.method, device: di, segments: scope.parameters.rest, queries: scope.target.queries,
+                fields: scope.fields, body: try await self.body(of: scope)))
+        var request = exchange.request
+        request.options.fence = Fence(uid: principal.uid.text)
+        request.options.requestID = scope.id
+        request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
+
+        guard let answer = await self.ask(request, scope) else {
+            scope.delivery = .unknown
+            throw Problem(.noAnswer)
+        }
+        if let undelivered = answer.options.undelivered {
+            scope.delivery = .undelivered
+            switch undelivered {
+            case .noSession, .superseded: _ = try await self.ownedByAny(di, principal, scope)
+            case .moving, .queueFull, .late: break
+            }
+            throw Problem(undelivered)
+        }
+        if let unknown = answer.options.unknownOutcome {
+            scope.delivery = .unknown
+            throw Problem(unknown)
+        }
+        return try HTTPAnswer(device: answer, to: exchange)
+    }
+
+    /// Why the request reached no device: unknown, somebody else's, or (returning) just not connected.
+    private func ownedByAny(_ di: DeviceID, _ principal: Principal, _ scope: RequestScope) async throws -> Device {
+        // The time of the request may be used up; whose the device is decides between 403 and 503, so it is asked.
+        var call = scope.call
+        call.deadline = max(call.deadline, .seconds(2))
+        guard let device = try await self.registry.device(di, call: call) else {
+            throw self.wrongDevice(Problem(.unknownDevice), principal)
+        }
+        guard device.uid == principal.uid else { throw self.wrongDevice(Problem(.notYours), principal) }
+        return device
+    }
+
+    /// The answer, nil when there is none shortly after the deadline. A later one falls to the ground: nobody waits
+    /// for it any more, least of all the next request.
+    private func ask(_ request: CoAP.Request, _ scope: RequestScope) async -> CoAP.Response? {
+        let first = FirstAnswer()
+        let patience = scope.remaining + Self.patience
+        return await withCheckedContinuation { continuation in
+            first.await(continuation)
+            let timer = scope.eventLoop.scheduleTask(in: TimeAmount(patience)) { first.resume(nil) }
+            self.devices.respond(to: request) { answer in
+                timer.cancel()
+                first.resume(answer)
+            }
+        }
+    }
+
+    /// How long after the deadline an answer is still waited for: whoever is asked knows better what happened.
+    private static var patience: Duration { .milliseconds(500) }
+}
+
+/// Resumes its continuation with what comes first, and forgets the rest.
+private final class FirstAnswer: Sendable {
+    private let waiting = Mutex<CheckedContinuation<CoAP.Response?, Never>?>(nil)
+
+    func await(_ continuation: CheckedContinuation<CoAP.Response?, Never>) {
+        self.waiting.withLock { $0 = continuation }
+    }
+
+    func resume(_ answer: CoAP.Response?) {
+        let continuation = self.waiting.withLock { waiting in
+            defer { waiting = nil }
+            return waiting
+        }
+        continuation?.resume(returning: answer)
+    }
+}

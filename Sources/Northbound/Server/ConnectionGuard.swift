@@ -1,0 +1,152 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+
+/// A request's body was not complete in time.
+struct BodyTimeout: Error {}
+
+/// Stands between Hummingbird's codec and its handler on one connection, and ends connections well.
+///
+/// - What is no HTTP request is answered with a problem instead of an empty 400.
+/// - After a response that says `Connection: close` it half-closes, lets what still comes in fall, and closes soon
+///   after: closing at once would let a reset eat the answer, reading on would let the client choose how much.
+/// - A body that does not end in time is an error to whoever reads it.
+///
+/// It does not count or queue requests: one is handled at a time, which is its neighbour's business.
+final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private enum State {
+        case open
+        /// The response that is being written is the last.
+        case closing
+        /// Nothing more is written or read.
+        case closed
+    }
+
+    private let bodyTimeout: TimeAmount
+    /// How long a client gets to read the last response before the connection is closed.
+    private let lingering: TimeAmount
+    private let malformed: @Sendable (Problem) -> HTTPAnswer
+    private var state = State.open
+    /// Requests whose head came in and whose response is not complete.
+    private var inProgress = 0
+    /// The head of a request came in, its end did not.
+    private var isReading = false
+    private var deadline: Scheduled<Void>?
+    private var closing: Scheduled<Void>?
+
+    /// - Parameter malformed: makes the answer for bytes that are no request.
+    init(
+        bodyTimeout: TimeAmount,
+        lingering: TimeAmount = .seconds(2),
+        malformed: @escaping @Sendable (Problem) -> HTTPAnswer,
+    ) {
+        self.bodyTimeout = bodyTimeout
+        self.lingering = lingering
+        self.malformed = malformed
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .open = self.state else { return }
+        switch self.unwrapInboundIn(data) {
+        case .head:
+            self.inProgress += 1
+            self.isReading = true
+        case .body:
+            break
+        case .end:
+            self.isReading = false
+            self.deadline?.cancel()
+            self.deadline = nil
+        }
+        context.fireChannelRead(data)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // Only a body that did not come with its head needs a clock.
+        if self.isReading, self.deadline == nil {
+            self.deadline = context.eventLoop.assumeIsolated().scheduleTask(in: self.bodyTimeout) {
+                self.deadline = nil
+                if self.isReading { context.fireErrorCaught(BodyTimeout()) }
+            }
+        }
+        context.fireChannelReadComplete()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard case .open = self.state else { return }
+        guard self.inProgress == 0, let problem = Self.problem(error) else {
+            // Whoever handles the request sees the error in its place.
+            context.fireErrorCaught(error)
+            return
+        }
+        let answer = self.malformed(problem)
+        self.state = .closing
+        var fields = answer.fields
+        fields[.contentLength] = String(answer.body.readableBytes)
+        fields[.connection] = "close"
+        let head = HTTPResponse(status: .init(code: answer.status), headerFields: fields)
+        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
+        context.write(self.wrapOutboundOut(.body(answer.body)), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+        self.finish(context)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch (self.unwrapOutboundIn(data), self.state) {
+        case (_, .closed):
+            promise?.fail(ChannelError.outputClosed)
+        case (.head(let head), .open):
+            if head.headerFields[.connection]?.lowercased() == "close" { self.state = .closing }
+            context.write(data, promise: promise)
+        case (.end, .open):
+            self.inProgress -= 1
+            context.write(data, promise: promise)
+        case (.end, .closing):
+            context.writeAndFlush(data, promise: promise)
+            self.finish(context)
+        case (.head, .closing), (.body, .open), (.body, .closing):
+            context.write(data, promise: promise)
+        }
+    }
+
+    /// Half-closes, and closes once the client had time to read.
+    private func finish(_ context: ChannelHandlerContext) {
+        self.state = .closed
+        self.deadline?.cancel()
+        self.deadline = nil
+        context.close(mode: .output, promise: nil)
+        self.closing = context.eventLoop.assumeIsolated().scheduleTask(in: self.lingering) {
+            context.close(promise: nil)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.cancelTimers()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.cancelTimers()
+    }
+
+    private func cancelTimers() {
+        self.deadline?.cancel()
+        self.deadline = nil
+        self.closing?.cancel()
+        self.closing = nil
+    }
+
+    /// What is wrong with bytes the parser refused; nil for errors of the connection.
+    static func problem(_ error: any Error) -> Problem? {
+        guard let error = error as? HTTPParserError else { return nil }
+        if case .headerOverflow = error { return Problem(.headerTooLarge) }
+        if case .invalidMethod = error { return Problem(.methodNotImplemented) }
+        return Problem(.badRequest, "The bytes on the connection are no HTTP/1.1 request.")
+    }
+}

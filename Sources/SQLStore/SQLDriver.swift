@@ -1,0 +1,35 @@
+/// What a kind of database must be able to do. Everything else is shared.
+package protocol SQLDriver: Sendable {
+    var dialect: SQLDialect { get }
+    /// The file or server, for messages.
+    var name: String { get }
+    /// Connections that may write. Each has a thread.
+    var writers: Int { get }
+    /// Connections that only read; 0: the writers do that too.
+    var readers: Int { get }
+
+    /// Opens a connection; blocks.
+    func connect(_ access: SQLAccess) throws(SQLError) -> any SQLConnection
+}
+
+package enum SQLAccess: Hashable, Sendable {
+    case write
+    case read
+}
+
+/// One connection, used by one thread at a time; every method blocks, until the deadline at the latest.
+package protocol SQLConnection: AnyObject {
+    var dialect: SQLDialect { get }
+    /// False once the connection is good for nothing: it is thrown away then.
+    var isUsable: Bool { get }
+    /// What follows fails as `late` after this moment.
+    func setDeadline(_ deadline: ContinuousClock.Instant)
+    /// Runs text that is not worth preparing: schema, transactions.
+    func run(_ text: String) throws(SQLError)
+    func execute(_ statement: SQLStatement, _ values: [SQLValue]) throws(SQLError)
+    func query(_ statement: SQLStatement, _ values: [SQLValue]) throws(SQLError) -> [SQLRow]
+    func commit() throws(SQLError)
+    /// Ends the transaction if there is one; a connection that cannot is no longer usable.
+    func rollback()
+    func close()
+}

@@ -1,0 +1,136 @@
+import Cloud
+
+extension SQLTransaction {
+    private static func credential(_ row: inout SQLRow) throws(SQLError) -> Credential {
+        guard let hash = SecretHash(bytes: try row.blob()) else {
+            throw SQLError(.damaged, "a credential's hash has not \(SecretHash.lengthBytes) bytes")
+        }
+        return Credential(
+            hash: hash,
+            kind: try row.word(CredentialKind.self),
+            uid: try row.userID(),
+            di: try row.optionalDeviceID(),
+            deviceKind: try row.optionalWord(DeviceKind.self),
+            notBefore: try row.moment(),
+            notAfter: try row.optionalMoment(),
+            family: try row.optionalFamilyID(),
+            generation: try row.number(),
+            lastUsed: try row.optionalMoment(),
+        )
+    }
+
+    func credential(_ hash: SecretHash) throws(CloudError) -> Credential? {
+        try self.first(Statements.Credentials.find, SQLValue(hash), read: Self.credential)
+    }
+
+    func lockCredential(_ hash: SecretHash) throws(CloudError) -> Credential? {
+        try self.first(Statements.Credentials.find.locking, SQLValue(hash), read: Self.credential)
+    }
+
+    func grant(_ hash: SecretHash) throws(CloudError) -> Grant? {
+        try self.first(Statements.Credentials.grant, SQLValue(hash)) { row throws(SQLError) in
+            let credential = try Self.credential(&row)
+            guard let id = try row.optionalFamilyID() else { return Grant(credential: credential, family: nil) }
+            return Grant(credential: credential, family: try Self.family(id, &row))
+        }
+    }
+
+    func insert(_ credential: Credential) throws(CloudError) {
+        try self.execute(
+            Statements.Credentials.insert,
+            SQLValue(credential.hash),
+            .text(credential.kind.rawValue),
+            .text(Credential.algorithm),
+            SQLValue(credential.uid),
+            SQLValue(credential.di),
+            SQLValue(credential.deviceKind?.rawValue),
+            SQLValue(credential.notBefore),
+            SQLValue(credential.notAfter),
+            SQLValue(credential.family),
+            SQLValue(credential.generation),
+            SQLValue(credential.lastUsed),
+        )
+    }
+
+    func bindCode(_ hash: SecretHash, to di: DeviceID, family: FamilyID) throws(CloudError) {
+        try self.execute(Statements.Credentials.bindCode, SQLValue(di), SQLValue(family), SQLValue(hash))
+    }
+
+    func touch(_ hash: SecretHash, at now: Timestamp) throws(CloudError) {
+        try self.execute(Statements.Credentials.touch, SQLValue(now), SQLValue(hash))
+    }
+
+    func countCredentials(_ kind: CredentialKind, of uid: UserID, limit: Int) throws(CloudError) -> Int {
+        try self.first(
+            Statements.Credentials.count, SQLValue(uid), .text(kind.rawValue), SQLValue(limit)
+        ) { row throws(SQLError) in try row.number() } ?? 0
+    }
+
+    func prune(_ family: FamilyID, accessBelow: Int, refreshBelow: Int) throws(CloudError) {
+        for (kind, generation) in [(CredentialKind.access, accessBelow), (.refresh, refreshBelow)] {
+            try self.execute(
+                Statements.Credentials.prune, SQLValue(family), .text(kind.rawValue), SQLValue(generation))
+        }
+    }
+
+    func deletePair(_ family: FamilyID, generation: Int) throws(CloudError) {
+        try self.execute(Statements.Credentials.deletePair, SQLValue(family), SQLValue(generation))
+    }
+}
+
+extension SQLTransaction {
+    private static func family(_ id: FamilyID, _ row: inout SQLRow) throws(SQLError) -> TokenFamily {
+        TokenFamily(
+            id: id,
+            uid: try row.userID(),
+            di: try row.deviceID(),
+            kind: try row.word(DeviceKind.self),
+            state: try row.word(TokenFamily.State.self),
+            generation: try row.number(),
+            confirmedAt: try row.optionalMoment(),
+            sealedReply: try row.optionalBlob(),
+            sealedUntil: try row.optionalMoment(),
+        )
+    }
+
+    func lockFamily(_ id: FamilyID) throws(CloudError) -> TokenFamily? {
+        try self.first(Statements.Families.find.locking, SQLValue(id)) { row throws(SQLError) in
+            try Self.family(try row.familyID(), &row)
+        }
+    }
+
+    func insert(_ family: TokenFamily) throws(CloudError) {
+        try self.execute(
+            Statements.Families.insert,
+            SQLValue(family.id),
+            SQLValue(family.uid),
+            SQLValue(family.di),
+            .text(family.kind.rawValue),
+            .text(family.state.rawValue),
+            SQLValue(family.generation),
+            SQLValue(family.confirmedAt),
+            SQLValue(family.sealedReply),
+            SQLValue(family.sealedUntil),
+        )
+    }
+
+    func update(_ family: TokenFamily) throws(CloudError) {
+        try self.execute(
+            Statements.Families.update,
+            .text(family.state.rawValue),
+            SQLValue(family.generation),
+            SQLValue(family.confirmedAt),
+            SQLValue(family.sealedReply),
+            SQLValue(family.sealedUntil),
+            SQLValue(family.id),
+        )
+    }
+
+    func families(of di: DeviceID) throws(CloudError) -> [FamilyID] {
+        try self.all(Statements.Families.ofDevice, SQLValue(di)) { row throws(SQLError) in try row.familyID() }
+    }
+
+    func deleteFamily(_ id: FamilyID) throws(CloudError) {
+        try self.execute(Statements.Families.delete, SQLValue(id))
+    }
+}

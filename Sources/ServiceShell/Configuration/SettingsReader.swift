@@ -1,0 +1,90 @@
+import Configuration
+
+/// One place settings come from: a provider, and how to name it to people.
+package struct SettingsSource: Sendable {
+    let provider: any ConfigProvider
+    let origin: @Sendable (SettingDeclaration) -> String
+
+    init(_ provider: any ConfigProvider, origin: @escaping @Sendable (SettingDeclaration) -> String) {
+        self.provider = provider
+        self.origin = origin
+    }
+
+    /// Values given by code, of settings named as in the environment, with the words to name each one's origin with.
+    package static func values(_ values: [String: String], origins: [String: String]) -> Self {
+        let content = values.map { name, value in
+            (AbsoluteConfigKey(SettingDeclaration.components(of: name)), ConfigValue(.string(value), isSecret: false))
+        }
+        let provider = InMemoryProvider(name: "values", values: Dictionary(content, uniquingKeysWith: { $1 }))
+        return Self(provider, origin: { origins[$0.name] ?? "the program" })
+    }
+
+    /// The text this source has, `nil` when it has none. An empty value counts as none: compose files and
+    /// ConfigMaps leave keys empty that nobody set.
+    func text(for declaration: SettingDeclaration) -> String? {
+        let key = AbsoluteConfigKey(declaration.components)
+        // The command line provider splits at commas, so a list is asked for and joined again. The in-memory one
+        // knows only the type it was given.
+        if let result = try? self.provider.value(forKey: key, type: .string), let value = result.value {
+            if case .string(let text) = value.content { return text.isEmpty ? nil : text }
+        }
+        if let result = try? self.provider.value(forKey: key, type: .stringArray), let value = result.value {
+            if case .stringArray(let parts) = value.content {
+                let text = parts.joined(separator: ",")
+                return text.isEmpty ? nil : text
+            }
+        }
+        return nil
+    }
+}
+
+/// Reads settings from their sources in order and collects what is wrong with them.
+///
+/// Use: read every setting, which always gives a value to go on with, then call ``finish()``, which throws if any was
+/// bad.
+package struct SettingsReader {
+    private let program: String
+    private let sources: [SettingsSource]
+    private(set) var problems: [ConfigurationError.Problem]
+
+    /// - Parameter sources: The first one that has a value wins.
+    package init(program: String, sources: [SettingsSource], problems: [ConfigurationError.Problem] = []) {
+        self.program = program
+        self.sources = sources
+        self.problems = problems
+    }
+
+    /// The setting's value, or its default when nothing gives one or what gives one is wrong.
+    package mutating func read<Value>(_ setting: Setting<Value>) -> Value {
+        let declaration = setting.declaration
+        for source in self.sources {
+            guard let text = source.text(for: declaration) else { continue }
+            if let value = setting.parse(text) { return value }
+            let shown = declaration.isSecret ? "the secret given" : "\"\(Self.shortened(text))\""
+            self.problems.append(
+                .value(
+                    "\(declaration.name): \(shown) (from \(source.origin(declaration))) is not allowed; "
+                        + "give \(declaration.allowed)"))
+            return setting.fallback
+        }
+        return setting.fallback
+    }
+
+    /// Notes a problem between settings that are each allowed alone.
+    package mutating func reject(_ sentence: String) {
+        self.problems.append(.value(sentence))
+    }
+
+    /// - Throws: everything that was wrong, if anything was.
+    package func finish() throws(ConfigurationError) {
+        if !self.problems.isEmpty {
+            throw ConfigurationError(program: self.program, problems: self.problems)
+        }
+    }
+
+    /// A value as it may stand in a message: short, on one line.
+    package static func shortened(_ text: String) -> String {
+        let escaped = LogText.escaped(text)
+        return escaped.count <= 80 ? escaped : "\(escaped.prefix(80))…"
+    }
+}

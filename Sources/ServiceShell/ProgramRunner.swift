@@ -1,0 +1,59 @@
+import Glibc
+package import Logging
+package import ServiceLifecycle
+import UnixSignals
+
+/// Runs the services of a program until a signal ends it.
+package enum ProgramRunner {
+    /// Runs until SIGTERM or SIGINT, then stops the services in the reverse of their order.
+    ///
+    /// A second signal ends the process at once with status 130: somebody pressed Ctrl-C again because they mean it.
+    ///
+    /// - Parameters:
+    ///   - services: In the order of dependency: what others need comes first and stops last.
+    ///   - gracePeriod: After this time what still runs is cancelled.
+    /// - Returns: The exit status: 0 after a clean stop, 1 when a service failed.
+    package static func run(_ services: [any Service], gracePeriod: Duration, logger: Logger) async -> Int32 {
+        var configuration = ServiceGroupConfiguration(
+            services: [.init(service: Impatience(exit: { _exit(130) }))] + services.map { .init(service: $0) },
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: Self.quieted(logger),
+        )
+        configuration.maximumGracefulShutdownDuration = gracePeriod
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+            logger.info("stopped")
+            return 0
+        } catch {
+            logger.error("stopped by an error", metadata: .init([.error: "\(error)"]))
+            return 1
+        }
+    }
+
+    /// The group tells of every service it starts and stops, which is not for operators.
+    private static func quieted(_ logger: Logger) -> Logger {
+        var quieted = logger
+        quieted.logLevel = max(logger.logLevel, .warning)
+        return quieted
+    }
+}
+
+/// Ends the process at the second signal.
+struct Impatience: Service {
+    let exit: @Sendable () -> Void
+
+    func run() async throws {
+        await Self.watch(await UnixSignalsSequence(trapping: .sigterm, .sigint).cancelOnGracefulShutdown(), self.exit)
+    }
+
+    static func watch(
+        _ signals: some AsyncSequence<UnixSignal, Never>,
+        _ exit: @Sendable () -> Void,
+    ) async {
+        var seen = 0
+        for await _ in signals {
+            seen += 1
+            if seen == 2 { exit() }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+import Cloud
+import FoundationEssentials
+import Gateway
+import Logging
+import ServiceShell
+import Testing
+
+@Suite("Configuration of coap-gateway")
+struct ConfigurationTests {
+    private static func load(
+        _ words: [String] = [],
+        environment: [String: String] = [:],
+    ) throws -> GatewayConfiguration {
+        guard case .run(let arguments) = try GatewayConfiguration.program.parse(words) else {
+            throw ConfigurationError(program: "coap-gateway", problems: [.usage("did not ask to run")])
+        }
+        return try GatewayConfiguration(arguments: arguments, environment: environment)
+    }
+
+    private static func error(_ environment: [String: String]) throws -> ConfigurationError {
+        try #require(throws: ConfigurationError.self) { try Self.load(environment: environment) }
+    }
+
+    @Test("Without any setting every value is the documented default")
+    func defaults() throws {
+        let configuration = try Self.load()
+        #expect(configuration.httpPort == 8080)
+        #expect(configuration.coapPort == 5683)
+        #expect(configuration.adminPort == 9090)
+        #expect(configuration.bindAddress == "127.0.0.1")
+        #expect(configuration.dataDirectory == "./data")
+        #expect(configuration.registrationOpen)
+        #expect(configuration.accessTokenLifetime == .seconds(6000))
+        #expect(configuration.deviceTokenLifetime == .seconds(6000))
+        #expect(configuration.refreshReuse == .revoke)
+        #expect(configuration.tokenSealKey == nil)
+        #expect(configuration.maxMessageSize == 262_144)
+        #expect(configuration.requestTimeout == .seconds(20))
+        #expect(configuration.keepaliveTime == .seconds(60))
+        #expect(configuration.keepaliveInterval == .seconds(10))
+        #expect(configuration.keepaliveRetry == 3)
+        #expect(!configuration.csmStrict)
+        #expect(configuration.maxConnections == 10_000)
+        #expect(configuration.logLevel == .info)
+        #expect(configuration.accessLog == .all)
+        #expect(configuration.eventLoops >= 1)
+        #expect(configuration.sid == nil)
+        #expect(configuration.endpoint(port: 5683) == "coap+tcp://127.0.0.1:5683")
+        #expect(configuration.warnings.isEmpty)
+    }
+
+    @Test("Every setting can be given, by flag as well as by environment")
+    func everySetting() throws {
+        let values = [
+            "HTTP_PORT": "1", "COAP_PORT": "2", "ADMIN_PORT": "3", "BIND_ADDRESS": "::", "DATA_DIR": "/tmp/d",
+            "PUBLIC_ENDPOINT": "coap+tcp://cloud.example:5683", "REGISTRATION": "open",
+            "ACCESS_TOKEN_LIFETIME": "permanent", "DEVICE_TOKEN_LIFETIME": "60", "REFRESH_REUSE": "recover",
+            "TOKEN_SEAL_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "TOKEN_SEAL_KEY_PREVIOUS": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
+            "SID": "0685b960-736f-46f7-bec0-9e6cbd61adc1", "MAX_MESSAGE_SIZE": "1152", "MAX_CONNECTIONS": "5",
+            "REQUEST_TIMEOUT": "7", "KEEPALIVE_TIME": "8", "KEEPALIVE_INTERVAL": "9", "KEEPALIVE_RETRY": "0",
+            "CSM_STRICT": "true", "LOG_LEVEL": "debug", "LOG_FORMAT": "json", "ACCESS_LOG": "off",
+            "EVENT_LOOPS": "4", "PORTS_FILE": "/tmp/p",
+        ]
+        #expect(Set(values.keys) == Set(GatewayConfiguration.settings.map(\.name)))
+        let words = GatewayConfiguration.settings.flatMap { [$0.flag, values[$0.name] ?? ""] }
+        for configuration in [try Self.load(environment: values), try Self.load(words)] {
+            #expect(configuration.httpPort == 1)
+            #expect(configuration.coapPort == 2)
+            #expect(configuration.adminPort == 3)
+            #expect(configuration.bindAddress == "::")
+            #expect(configuration.dataDirectory == "/tmp/d")
+            #expect(configuration.endpoint(port: 9) == "coap+tcp://cloud.example:5683")
+            #expect(configuration.registrationOpen)
+            #expect(configuration.accessTokenLifetime == nil)
+            #expect(configuration.deviceTokenLifetime == .seconds(60))
+            #expect(configuration.refreshReuse == .recover)
+            #expect(configuration.tokenSealKey?.reveal() == [UInt8](repeating: 0, count: 32))
+            #expect(configuration.tokenSealKeyPrevious?.reveal() == [UInt8](repeating: 1, count: 32))
+            #expect(configuration.sid == "0685b960-736f-46f7-bec0-9e6cbd61adc1")
+            #expect(configuration.maxMessageSize == 1152)
+            #expect(configuration.maxConnections == 5)
+            #expect(configuration.requestTimeout == .seconds(7))
+            #expect(configuration.stopTime == .seconds(12))
+            #expect(configuration.keepaliveTime == .seconds(8))
+            #expect(configuration.keepaliveInterval == .seconds(9))
+            #expect(configuration.keepaliveRetry == 0)
+            #expect(configuration.csmStrict)
+            #expect(configuration.logLevel == .debug)
+            #expect(configuration.logFormat == .json)
+            #expect(configuration.accessLog == .off)
+            #expect(configuration.eventLoops == 4)
+            #expect(configuration.portsFile == "/tmp/p")
+        }
+    }
+
+    @Test(
+        "BI-80: each setting refuses what it must, naming the key, the value and what is allowed",
+        arguments: [
+            ("HTTP_PORT", "65536"), ("COAP_PORT", "-1"), ("ADMIN_PORT", "http"), ("BIND_ADDRESS", "everywhere"),
+            ("REGISTRATION", "Open"), ("ACCESS_TOKEN_LIFETIME", "0"), ("DEVICE_TOKEN_LIFETIME", "-1"),
+            ("REFRESH_REUSE", "ignore"), ("MAX_MESSAGE_SIZE", "1151"), ("MAX_MESSAGE_SIZE", "16777217"),
+            ("REQUEST_TIMEOUT", "0"), ("REQUEST_TIMEOUT", "61"), ("KEEPALIVE_TIME", "0"), ("KEEPALIVE_INTERVAL", "0"),
+            ("KEEPALIVE_RETRY", "101"), ("CSM_STRICT", "perhaps"), ("MAX_CONNECTIONS", "0"), ("LOG_LEVEL", "loud"),
+            ("LOG_FORMAT", "xml"), ("ACCESS_LOG", "some"), ("PUBLIC_ENDPOINT", "http://a:1"), ("EVENT_LOOPS", "0"),
+            ("SID", "me"),
+        ])
+    func refusals(name: String, value: String) throws {
+        let error = try Self.error([name: value])
+        let setting = try #require(GatewayConfiguration.settings.first { $0.name == name })
+        #expect(error.exitStatus == 78)
+        #expect(error.problems.count == 1)
+        #expect(error.description.contains("\(name): \"\(value)\" (from \(name) in the environment) is not allowed"))
+        #expect(error.description.contains("give \(setting.allowed)"))
+    }
+
+    @Test("BI-82: a bad seal key is refused without being shown")
+    func badSealKey() throws {
+        let error = try Self.error(["TOKEN_SEAL_KEY": "c2hvcnQgc2VjcmV0"])
+        #expect(error.description.contains("TOKEN_SEAL_KEY: the secret given"))
+        #expect(error.description.contains("32 bytes in base64"))
+        #expect(!error.description.contains("c2hvcnQ"))
+    }
+
+    @Test(
+        "Registration is open by default on loopback only",
+        arguments: [
+            ("127.0.0.1", true), ("127.8.8.8", true), ("::1", true), ("localhost", true), ("0.0.0.0", false),
+            ("::", false), ("192.0.2.1", false), ("2001:db8::1", false),
+        ])
+    func registration(address: String, isOpen: Bool) throws {
+        #expect(try Self.load(environment: ["BIND_ADDRESS": address]).registrationOpen == isOpen)
+        #expect(try Self.load(["--bind-address", address, "--registration", "open"]).registrationOpen)
+        #expect(try !Self.load(["--bind-address", address, "--registration", "closed"]).registrationOpen)
+    }
+
+    @Test("Two listeners on one port are refused, several on any free port are not")
+    func sharedPorts() throws {
+        let error = try Self.error(["HTTP_PORT": "9090"])
+        #expect(error.description.contains(#"ADMIN_PORT: "9090" is HTTP_PORT's port too"#))
+        let words = ["--http-port", "0", "--coap-port", "0", "--admin-port", "0"]
+        #expect(try Self.load(words).adminPort == 0)
+    }
+
+    @Test("An IPv6 address stands in brackets in the endpoint")
+    func endpointOfIPv6() throws {
+        #expect(try Self.load(["--bind-address", "::1"]).endpoint(port: 7) == "coap+tcp://[::1]:7")
+    }
+
+    @Test("The old gateway's ADDRESS sets address and port of CoAP, and the new names win over it")
+    func oldAddress() throws {
+        let old = try Self.load(environment: ["ADDRESS": "192.0.2.7:5690"])
+        #expect(old.bindAddress == "192.0.2.7")
+        #expect(old.coapPort == 5690)
+        #expect(try Self.load(environment: ["ADDRESS": ":5690"]).bindAddress == "0.0.0.0")
+        #expect(try Self.load(environment: ["ADDRESS": "[::1]:5690"]).bindAddress == "::1")
+        let both = try Self.load(environment: ["ADDRESS": "192.0.2.7:5690", "COAP_PORT": "1"])
+        #expect(both.coapPort == 1)
+        #expect(both.bindAddress == "192.0.2.7")
+    }
+
+    @Test("BI-80: a bad old ADDRESS is refused under its own name", arguments: ["5690", "a b:1", "host:x", "::1:5690"])
+    func badOldAddress(value: String) throws {
+        let error = try Self.error(["ADDRESS": value])
+        #expect(error.description.contains("ADDRESS: \"\(value)\" (from ADDRESS in the environment) is not allowed"))
+    }
+
+    @Test("Old keys without a meaning in one process give one warning that names them and no value")
+    func oldKeysWithoutEffect() throws {
+        let environment = ["DB_PASSWORD": "hunter2", "NETWORK": "tcp-tls", "CACHE_URI": ""]
+        let configuration = try Self.load(environment: environment)
+        #expect(
+            configuration.warnings == ["NETWORK, DB_PASSWORD set in the environment: no effect in coap-gateway"])
+    }
+
+    @Test("Identity and seal key are made once and kept, and a damaged file is refused with its path")
+    func keptInDataDirectory() throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("gateway-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let configuration = try Self.load(["--data-dir", directory.path])
+        let sid = try configuration.identity()
+        let key = try configuration.sealKey()
+        #expect(UUID(uuidString: sid) != nil)
+        #expect(key.reveal().count == 32)
+        #expect(try configuration.identity() == sid)
+        #expect(try configuration.sealKey() == key)
+        let damaged = directory.appendingPathComponent(GatewayConfiguration.DataFile.sealKey)
+        try Data("short\n".utf8).write(to: damaged)
+        let failure = try #require(throws: KeptFile.Failure.self) { try configuration.sealKey() }
+        #expect(failure.description.hasPrefix("\(damaged.path) cannot be used: it does not hold 32 bytes"))
+        let given = "0685b960-736f-46f7-bec0-9e6cbd61adc1"
+        #expect(try Self.load(["--data-dir", directory.path, "--sid", given]).identity() == given)
+    }
+
+    @Test("docs/configuration.md has the table of the settings")
+    func documentation() throws {
+        let root = URL(fileURLWithPath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let file = root.appendingPathComponent("docs/configuration.md")
+        let page = String(decoding: try Data(contentsOf: file), as: UTF8.self)
+        let table = GatewayConfiguration.program.markdownTable()
+        #expect(page.contains(table), "put this table into docs/configuration.md:\n\(table)")
+    }
+}

@@ -289,7 +289,8 @@ struct ConnectionPropertyTests {
             }
         }
         let expected: Set = [
-            "refused closing", "refused timedOut", "refused queueFull", "refused tooLarge", "ignored response-unmatched",
+            "refused closing", "refused timedOut", "refused queueFull", "refused tooLarge",
+            "ignored response-unmatched",
             "ignored ping-held", "completed", "unusable", "next", "drained by an answer", "drained by our answer",
             "released", "released with a queue", "answered", "aborted", "aborted by the peer", "failed timedOut",
             "failed tooLarge", "closed: released", "closed: closedByUs", "closed: keepaliveTimeout",

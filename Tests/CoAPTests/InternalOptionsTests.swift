@@ -15,7 +15,15 @@ struct InternalOptionsTests {
         options.sessionUser = "ü"
         options.sessionDevice = "d-1"
         options.endpoint = "coap+tcp://[::1]:5683"
-        #expect(options.count == 9)
+        options.caller = "northbound"
+        options.sessionKind = "device"
+        options.sessionExpiryMilliseconds = 1 << 40
+        options.errorField = "di"
+        #expect(options.count == 13)
+        #expect(options.caller == "northbound")
+        #expect(options.sessionKind == "device")
+        #expect(options.sessionExpiryMilliseconds == 1 << 40)
+        #expect(options.errorField == "di")
         #expect(options.deadlineMilliseconds == 20_000)
         #expect(options.fence == Fence(epoch: 1 << 52, uid: "u-1"))
         #expect(options.requestID == "r-1")
@@ -32,6 +40,10 @@ struct InternalOptionsTests {
         options.sessionUser = nil
         options.sessionDevice = nil
         options.endpoint = nil
+        options.caller = nil
+        options.sessionKind = nil
+        options.sessionExpiryMilliseconds = nil
+        options.errorField = nil
         #expect(options.map(\.number) == [.uriPath])
     }
 
@@ -89,6 +101,10 @@ struct InternalOptionsTests {
         #expect(OptionNumber.sessionDevice.rawValue == 65289)
         #expect(OptionNumber.unknownOutcome.rawValue == 65290)
         #expect(OptionNumber.endpoint.rawValue == 65291)
+        #expect(OptionNumber.sessionKind.rawValue == 65292)
+        #expect(OptionNumber.caller.rawValue == 65293)
+        #expect(OptionNumber.sessionExpiry.rawValue == 65294)
+        #expect(OptionNumber.errorField.rawValue == 65296)
         #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5])
         #expect(UnknownOutcome.allCases.map(\.rawValue) == [1, 2])
     }

@@ -55,6 +55,10 @@ struct OptionsTests {
         #expect(options.all(.maxAge).map(\.uint) == [4])
         options.set(.eTag, string: "x")
         #expect(options.all(.eTag).map(\.string) == ["x"])
+        options.append(.eTag, bytes: [3])
+        options.removeFirst(.eTag)
+        options.removeFirst(.uriPath)
+        #expect(options.all(.eTag).map(\.bytes) == [[3]])
         options.removeAll(.eTag)
         #expect(!options.contains(.eTag))
         options.removeAll { $0.rawValue > 10 }

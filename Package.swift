@@ -113,23 +113,33 @@ let package = Package(
         program("mock-device", ["MockDevice"]),
         // Tests.
         .target(
-            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1],
+            path: "Tests/TestSupport",
             swiftSettings: strict),
-        tests("CBORTests", ["CBOR", nioCore], exclude: ["Inputs"]),
-        tests("CoAPTests", ["CoAP", nioCore]),
-        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", nioCore]),
+        tests("CBORTests", ["CBOR", "TestSupport", nioCore], exclude: ["Inputs"]),
+        tests("CoAPTests", ["CoAP", nioCore], exclude: ["Inputs"]),
+        tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
         tests("CloudTests", ["Cloud", crypto]),
         tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),
         tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
-        tests("ServiceShellTests", ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle]),
+        tests(
+            "ServiceShellTests",
+            ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
+        ),
         tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         tests(
             "CoAPInterfaceTests",
             [
-                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport", nioCore,
+                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
+                nioCore,
                 nioPosix, logging,
             ]),
-        tests("NorthboundTests", ["Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Edge", yams, hummingbird, nioCore]),
+        tests(
+            "NorthboundTests",
+            [
+                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", yams, httpTypes, logging, lifecycle,
+                nioCore, nioPosix,
+            ]),
         tests(
             "RegistryTests",
             [
@@ -144,7 +154,7 @@ let package = Package(
                 nioPosix,
                 logging, lifecycle,
                 "coap-gateway", "mock-device",
-            ]),
+            ], exclude: ["Peers"]),
         tests("TidyTests", []),
     ]
 )

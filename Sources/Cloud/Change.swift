@@ -1,4 +1,5 @@
-/// A right that was taken away, written in the transaction that took it: whoever keeps sessions or caches follows these.
+/// A right that was taken away, written in the transaction that took it: whoever keeps sessions or caches follows
+/// these.
 package struct Change: Hashable, Sendable {
     package enum Kind: String, Sendable, Hashable, CaseIterable {
         /// Subject: the uid. Everything of the user is gone.

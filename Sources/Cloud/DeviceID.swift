@@ -1,4 +1,5 @@
-/// A device's or client's id (`di`): often a UUID, but any text that keeps the id rule. Always keeps the one id rule of `Identifier`.
+/// A device's or client's id (`di`): often a UUID, but any text that keeps the id rule. Always keeps the one id rule of
+/// `Identifier`.
 package struct DeviceID: Hashable, Comparable, Sendable {
     package let identifier: Identifier
 

@@ -26,7 +26,8 @@ package struct Directory: Sendable {
     ///   - ttl: how long they stay, nil for ever; publishing again renews it.
     ///   - name: what the device calls itself, if it says so.
     /// - Returns: the numbers (`ins`) in the order of `links`.
-    /// - Throws: `badRequest` for a link that breaks a rule, `tooLarge` beyond 1000 links, `notFound` when the device is
+    /// - Throws: `badRequest` for a link that breaks a rule, `tooLarge` beyond 1000 links, `notFound` when the device
+    /// is
     ///   not signed up.
     package func publish(
         di: DeviceID, links: [LinkDraft], ttl: Duration?, name: String? = nil

@@ -29,8 +29,10 @@ extension Identity {
         guard let user = try transaction.lockUser(known.uid) else { throw Self.wrongCode("its user is gone") }
         if let authProvider, !authProvider.isEmpty, authProvider.exact != user.authProvider.exact {
             throw CloudError(
-                .unauthorized, "authprovider is not the one user \(user.uid) was registered with: use that or leave "
-                    + "it out", field: "authprovider")
+                .unauthorized,
+                "authprovider is not the one user \(user.uid) was registered with: use that or leave it out",
+                field: "authprovider",
+            )
         }
         if let exchanged = known.family {
             return (try self.repeatExchange(of: exchanged, code: known, di: di, in: transaction, now: now), [])

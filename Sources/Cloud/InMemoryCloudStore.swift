@@ -1,7 +1,7 @@
 import Synchronization
 
-/// A store that forgets: for tests, and for trying out. One lock, transactions one after the other; a write costs a copy
-/// of what it touches, so that throwing takes everything back.
+/// A store that forgets: for tests, and for trying out. One lock, transactions one after the other; a write costs a
+/// copy of what it touches, so that throwing takes everything back.
 package final class InMemoryCloudStore: CloudStore {
     private let state = Mutex(State())
 

@@ -20,7 +20,7 @@ package struct ReplySealer: Sendable {
         for key in keys where key.reveal().utf8.count < Self.minimumKeyBytes {
             throw CloudError(
                 .badRequest,
-                "a key for sealed replies is shorter than \(Self.minimumKeyBytes) bytes: make one with openssl rand -hex 32",
+                "a key for sealed replies has fewer than \(Self.minimumKeyBytes) bytes: make one with openssl rand -hex 32",
                 field: "TOKEN_SEAL_KEY")
         }
         self.keys = keys.map { key in

@@ -104,6 +104,8 @@ package enum IgnoredMessage: String, Hashable, Sendable {
     case unknownSignal = "signal-unknown"
     case unassignedClass = "class-unassigned"
     case afterClose = "after-close"
+    /// A request whose refusal its sender does not want (RFC 7967 §2).
+    case suppressedReply = "reply-suppressed"
 }
 
 package enum SendAction: Hashable, Sendable {
@@ -122,7 +124,7 @@ package enum RespondAction: Hashable, Sendable {
 package enum DeadlineAction: Hashable, Sendable {
     /// Nothing is due; look again at this time, if any.
     case wait(until: NIODeadline?)
-    /// These of our requests are over. Then `next` may be written. Ask again.
+    /// These of our requests are over: late, or too large since the peer takes less. Then `next` may be written. Ask again.
     case expire([ExchangeID: ExchangeError], next: [Outgoing])
     /// Write a Ping. Ask again.
     case ping(Message)

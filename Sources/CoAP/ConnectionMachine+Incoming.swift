@@ -39,7 +39,7 @@ extension ConnectionMachine {
     }
 
     private func reply(_ response: Response, token: Token, noResponse: NoResponse) -> ReceiveAction {
-        guard !noResponse.suppresses(response.code) else { return .ignore(.empty) }
+        guard !noResponse.suppresses(response.code) else { return .ignore(.suppressedReply) }
         return .reply(self.fitting(response, token: token))
     }
 
@@ -66,8 +66,14 @@ extension ConnectionMachine {
         let message = Message(code: response.code, token: token, options: options, payload: response.payload)
         let maximum = self.peer.maximumMessageSize
         let size = message.frameLength
-        guard size > maximum else { return message }
-        let text = "the answer of \(size) bytes exceeds your Max-Message-Size \(maximum) (RFC 8323 §5.3.1)"
+        let text: String
+        if options.longestValue > Option.maximumLength {
+            text = "the answer has an option of \(options.longestValue) bytes, which no message can hold"
+        } else if size > maximum {
+            text = "the answer of \(size) bytes exceeds your Max-Message-Size \(maximum) (RFC 8323 §5.3.1)"
+        } else {
+            return message
+        }
         let small = Message(code: .internalServerError, token: token, payload: ByteBuffer(string: text))
         return small.frameLength <= maximum ? small : Message(code: .internalServerError, token: token)
     }

@@ -30,6 +30,7 @@ struct RequestQueue: Hashable {
 
     var isEmpty: Bool { self.entries.isEmpty }
     var earliestDeadline: NIODeadline? { self.entries.lazy.map(\.deadline).min() }
+    var largestSize: Int { self.entries.lazy.map(\.size).max() ?? 0 }
 
     /// False if there is no room.
     mutating func append(_ entry: Entry) -> Bool {
@@ -39,9 +40,11 @@ struct RequestQueue: Hashable {
         return true
     }
 
-    /// The first that is not late. Late ones stay for `removeAll`, which reports them.
-    mutating func popFirst(now: NIODeadline) -> Entry? {
-        guard let index = self.entries.firstIndex(where: { $0.deadline > now }) else { return nil }
+    /// The first that is not late and fits. The others stay for `removeAll`, which reports them.
+    mutating func popFirst(now: NIODeadline, maximumSize: Int) -> Entry? {
+        guard let index = self.entries.firstIndex(where: { $0.deadline > now && $0.size <= maximumSize }) else {
+            return nil
+        }
         let entry = self.entries.remove(at: index)
         self.bytes -= entry.size
         return entry
@@ -61,10 +64,16 @@ extension ConnectionMachine {
     package mutating func send(_ request: Request, deadline: NIODeadline, now: NIODeadline) -> SendAction {
         guard self.phase == .open else { return .refuse(.closing) }
         guard deadline > now else { return .refuse(.timedOut) }
+        var options = request.options
+        if !self.configuration.isInternal {
+            options.removeInternal()
+        }
         let id = ExchangeID(rawValue: self.makeToken())
         let message = Message(
-            code: request.method, token: Token(eightBytes: id.rawValue), options: request.options,
-            payload: request.payload)
+            code: request.method, token: Token(eightBytes: id.rawValue), options: options, payload: request.payload)
+        guard options.longestValue <= Option.maximumLength else {
+            return .refuse(.tooLarge(size: options.longestValue, maximum: Option.maximumLength))
+        }
         let size = message.frameLength
         guard size <= self.peer.maximumMessageSize else {
             return .refuse(.tooLarge(size: size, maximum: self.peer.maximumMessageSize))
@@ -111,18 +120,27 @@ extension ConnectionMachine {
     mutating func fillFlight(now: NIODeadline) -> [Outgoing] {
         guard self.phase == .open else { return [] }
         var next: [Outgoing] = []
-        while self.inFlight.count < self.configuration.maximumInFlight, let entry = self.queue.popFirst(now: now) {
+        let maximumSize = self.peer.maximumMessageSize
+        while self.inFlight.count < self.configuration.maximumInFlight,
+            let entry = self.queue.popFirst(now: now, maximumSize: maximumSize)
+        {
             self.inFlight[entry.id] = InFlight(deadline: entry.deadline)
             next.append(Outgoing(id: entry.id, message: entry.message))
         }
         return next
     }
 
+    /// The peer may have lowered its Max-Message-Size: what waits and no longer fits is due at once.
+    mutating func noteMessageSize(now: NIODeadline) {
+        guard self.queue.largestSize > self.peer.maximumMessageSize else { return }
+        self.note(deadline: now)
+    }
+
     private mutating func note(deadline: NIODeadline) {
         self.earliestDeadline = self.earliestDeadline.map { min($0, deadline) } ?? deadline
     }
 
-    /// Nil if none is late after all.
+    /// Ends what is late, or no longer fits the peer. Nil if there is nothing after all.
     mutating func expireRequests(now: NIODeadline) -> DeadlineAction? {
         var late: [ExchangeID: ExchangeError] = [:]
         for (id, exchange) in self.inFlight where exchange.deadline <= now {
@@ -133,6 +151,10 @@ extension ConnectionMachine {
         }
         for entry in self.queue.removeAll(where: { $0.deadline <= now }) {
             late[entry.id] = ExchangeError(.timedOut, delivered: false)
+        }
+        let maximum = self.peer.maximumMessageSize
+        for entry in self.queue.removeAll(where: { $0.size > maximum }) {
+            late[entry.id] = ExchangeError(.tooLarge(size: entry.size, maximum: maximum), delivered: false)
         }
         let next = self.fillFlight(now: now)
         self.earliestDeadline = [

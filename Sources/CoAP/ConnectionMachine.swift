@@ -114,12 +114,13 @@ package struct ConnectionMachine: ~Copyable {
         return failures
     }
 
-    func signalMessage(_ signal: Signal, token: UInt64) -> Message {
-        signal.message(token: Token(eightBytes: token))
-    }
-
     private mutating func signal(_ signal: Signal) -> Message {
-        self.signalMessage(signal, token: self.makeToken())
+        var message = signal.message(token: Token(eightBytes: self.makeToken()))
+        if message.frameLength > self.peer.maximumMessageSize {
+            // A payload of ours is only ever a reason for people (RFC 8323 §5.6).
+            message.payload = nil
+        }
+        return message
     }
 
     // MARK: Receiving
@@ -174,6 +175,7 @@ package struct ConnectionMachine: ~Copyable {
         switch signal {
         case .csm(let csm):
             self.peer.apply(csm)
+            self.noteMessageSize(now: now)
             return .ignore(.csm)
         case .ping(let custody):
             return self.receivedPing(token: message.token, custody: custody)
@@ -238,6 +240,9 @@ package struct ConnectionMachine: ~Copyable {
             return .close(.released(holdOffSeconds: holdOffSeconds))
         case .open, .releasedByUs, .releasedByPeer:
             break
+        }
+        if let end = self.endIfDrained() {
+            return .close(end)
         }
         if self.configuration.isStrict, !self.peer.sentCSM, self.opened + self.configuration.csmTimeout <= now {
             let text = "no CSM within \(self.configuration.csmTimeout.nanoseconds / 1_000_000_000) s (RFC 8323 §5.3)"

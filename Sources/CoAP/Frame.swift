@@ -29,7 +29,7 @@ extension Message {
     /// Reads one frame from the front of `buffer`. Nil, with `buffer` as it was, when more bytes are needed.
     ///
     /// The declared size is compared with the limit as soon as the header is there, in 64-bit arithmetic, so a peer
-    /// never decides how much is buffered. Longer forms of the length than needed are taken.
+    /// never decides how much is buffered. Each length has one form only, so what was read is written as it came.
     package init?(readingFrameFrom buffer: inout ByteBuffer, limits: FrameLimits) throws(DecodeError) {
         let start = buffer.readerIndex
         let available = buffer.readableBytes
@@ -58,8 +58,8 @@ extension Message {
             bodyLength = Int(nibble)
         }
 
-        // Before the token's own extension arrived it counts as its smallest value, so the check can only be late by
-        // what a token adds, and a token is bounded itself.
+        // Before the token's own extension arrived the token counts as short, so the check can only be late by what a
+        // token adds, and a token is bounded itself.
         let headerLength = 1 + lengthExtension + 1 + tokenExtension
         let leastToken = tokenExtension == 0 ? Int(tokenNibble) : Token.baseMaximumLength
         try Self.check(size: headerLength + leastToken + bodyLength, limits: limits)

@@ -62,7 +62,7 @@ extension Message {
 
     /// How many bytes options, marker and payload take.
     var bodyLength: Int {
-        var length = self.payload.map { $0.readableBytes + 1 } ?? 0
+        var length = self.payload.map { $0.readableBytes > 0 ? $0.readableBytes + 1 : 0 } ?? 0
         var previous = 0
         for option in self.options {
             let number = Int(option.number.rawValue)
@@ -85,7 +85,7 @@ extension Message {
             buffer.writeImmutableBuffer(option.value)
             previous = number
         }
-        if let payload = self.payload {
+        if let payload = self.payload, payload.readableBytes > 0 {
             buffer.writeInteger(Self.marker)
             buffer.writeImmutableBuffer(payload)
         }
@@ -101,8 +101,8 @@ extension Message {
 
     private static func writeExtended(_ value: Int, into buffer: inout ByteBuffer) {
         if value >= 269 {
-            // Option values longer than 65535 + 269 cannot be written; none comes near: each is bounded by its
-            // definition, and what a peer sent passed the same limit when it was read.
+            // The connection machine refuses longer option values, and what a peer sent cannot be longer.
+            assert(value <= Option.maximumLength, "an option of \(value) bytes cannot be written")
             buffer.writeInteger(UInt16(truncatingIfNeeded: value - 269))
         } else if value >= 13 {
             buffer.writeInteger(UInt8(truncatingIfNeeded: value - 13))

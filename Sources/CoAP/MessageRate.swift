@@ -8,7 +8,7 @@ package struct MessageRate: Hashable, Sendable {
     private var updated: NIODeadline
 
     package init(perSecond: Int = 200, burst: Int = 400, now: NIODeadline) {
-        self.perSecond = perSecond
+        self.perSecond = max(1, perSecond)
         self.burst = burst
         self.tokens = Double(burst)
         self.updated = now
@@ -27,7 +27,9 @@ package struct MessageRate: Hashable, Sendable {
     package var resumesAt: NIODeadline {
         let wanted = min(Double(self.burst), 16)
         let missing = max(0, wanted - self.tokens)
-        return self.updated + .nanoseconds(Int64(missing / Double(self.perSecond) * 1_000_000_000))
+        // A nanosecond more, lest rounding leaves us just below one message at the time named.
+        let wait = (missing / Double(self.perSecond) * 1_000_000_000).rounded(.up) + 1
+        return self.updated + .nanoseconds(Int64(wait))
     }
 
     private mutating func refill(now: NIODeadline) {

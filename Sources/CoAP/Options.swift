@@ -2,6 +2,9 @@ package import NIOCore
 
 /// One option as it stands in a message. The value is a slice of the received buffer, not a copy.
 package struct Option: Hashable, Sendable {
+    /// The longest value that can be written, in bytes (RFC 7252 §3.1).
+    package static let maximumLength = 65535 + 269
+
     package let number: OptionNumber
     package let value: ByteBuffer
 
@@ -44,6 +47,9 @@ package struct Options: Hashable, Sendable {
 
     package var isEmpty: Bool { self.storage.isEmpty }
     package var count: Int { self.storage.count }
+
+    /// The length of the longest value in bytes: above `Option.maximumLength` the message cannot be written.
+    package var longestValue: Int { self.storage.lazy.map(\.value.readableBytes).max() ?? 0 }
 
     package func first(_ number: OptionNumber) -> Option? {
         self.storage.first { $0.number == number }

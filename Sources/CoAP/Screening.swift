@@ -95,7 +95,9 @@ struct NoResponse: Hashable {
     private let bits: UInt64
 
     init(_ options: Options) {
-        self.bits = options.first(.noResponse)?.uint ?? 0
+        // A longer value counts as not sent (RFC 7252 §5.4.3).
+        let value = options.first(.noResponse).flatMap { $0.value.readableBytes <= 1 ? $0.uint : nil }
+        self.bits = value ?? 0
     }
 
     func suppresses(_ code: Code) -> Bool {

@@ -52,7 +52,8 @@ extension Signal {
     /// elective (RFC 7252 §5.4.1 and §5.4.3, RFC 8323 §5.1).
     package init(_ message: Message) throws(UnknownCriticalSignallingOption) {
         let options = message.options
-        if let critical = options.first(where: { $0.number.isCritical }) {
+        // An Abort is the last word whatever it says: to abort in answer would help nobody.
+        if message.code != .abort, let critical = options.first(where: { $0.number.isCritical }) {
             // Every signalling option there is so far is elective, so a critical one is an unknown one.
             throw UnknownCriticalSignallingOption(code: message.code, number: critical.number)
         }
@@ -61,13 +62,13 @@ extension Signal {
             self = .csm(
                 CSM(
                     maxMessageSize: options.uint(SignallingOption.maxMessageSize, length: 0...4),
-                    blockWiseTransfer: options.contains(SignallingOption.blockWiseTransfer),
+                    blockWiseTransfer: options.flag(SignallingOption.blockWiseTransfer),
                     extendedTokenLength: options.uint(SignallingOption.extendedTokenLength, length: 0...3)
                 ))
         case .ping:
-            self = .ping(custody: options.contains(SignallingOption.custody))
+            self = .ping(custody: options.flag(SignallingOption.custody))
         case .pong:
-            self = .pong(custody: options.contains(SignallingOption.custody))
+            self = .pong(custody: options.flag(SignallingOption.custody))
         case .release:
             self = .release(
                 alternativeAddresses: options.all(SignallingOption.alternativeAddress)
@@ -125,6 +126,11 @@ extension Signal {
 }
 
 extension Options {
+    /// Whether the option is there, as empty as it has to be.
+    fileprivate func flag(_ number: OptionNumber) -> Bool {
+        self.first(number)?.value.readableBytes == 0
+    }
+
     fileprivate func uint(_ number: OptionNumber, length: ClosedRange<Int>) -> UInt32? {
         guard let option = self.first(number), length.contains(option.value.readableBytes) else { return nil }
         return option.uint.flatMap { UInt32(exactly: $0) }

@@ -44,7 +44,7 @@ package struct EmbeddedGateway: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let sealer = try Self.sealer(configuration)
         let store = try await SQLCloudStore.open(
-            SQLiteDriver(path: "\(configuration.dataDirectory)/gateway.sqlite"))
+            SQLiteDriver(path: configuration.databasePath))
 
         let sessions = SessionTable()
         let routes = InMemoryRouteStore(clock: clock)
@@ -121,17 +121,8 @@ package struct EmbeddedGateway: Sendable {
     }
 
     private static func sealer(_ configuration: GatewayConfiguration) throws -> ReplySealer {
-        let first: String
-        if let key = configuration.tokenSealKey {
-            first = CoAP.hexadecimal(key.reveal())
-        } else {
-            first = try KeptFile.value(named: "token-seal-key", in: configuration.dataDirectory) {
-                CoAP.hexadecimal(SystemRandomSource().bytes(32))
-            }
-        }
-        let keys = [first, configuration.tokenSealKeyPrevious.map { CoAP.hexadecimal($0.reveal()) }]
-            .compactMap { $0 }.compactMap { Secret($0) }
-        return try ReplySealer(keys: keys)
+        let keys = [try configuration.sealKey(), configuration.tokenSealKeyPrevious].compactMap { $0 }
+        return try ReplySealer(keys: keys.compactMap { Secret(CoAP.hexadecimal($0.reveal())) })
     }
 
     /// What the rules of identity want operators, and live sessions, to know.

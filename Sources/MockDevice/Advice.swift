@@ -88,10 +88,10 @@ enum Advice {
         }
     }
 
-    static func lost(_ address: ServerAddress, wasHeard: Bool) -> String {
-        wasHeard
-            ? "There was no session, so this device waits; the next command connects again."
-            : "It never answered. If \(address.port) is a TLS port (5684, 443) or an HTTP port, use the cloud's plain CoAP "
+    static func lost(_ address: ServerAddress, isNoCloud: Bool) -> String {
+        isNoCloud
+            ? "It never answered. If \(address.port) is a TLS port (5684, 443) or an HTTP port, use the cloud's plain CoAP "
                 + "port, 5683 as a rule. The next command connects again."
+            : "Without a session this device waits; the next command connects again."
     }
 }

@@ -69,6 +69,7 @@ extension CloudDevice {
         }
         guard let connection = await self.ensureConnection() else { return .notConnected }
         let response: Response
+        self.wasAsked = true
         do throws(CallFailure) {
             response = try await connection.send(request, timeout: self.configuration.requestTimeout)
         } catch {

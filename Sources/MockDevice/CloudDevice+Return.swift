@@ -8,13 +8,15 @@ extension CloudDevice {
         self.isSignedIn = false
         var holdOff: UInt32?
         var wasAborted = false
+        var isNoCloud = false
         switch loss {
         case .released(let seconds): holdOff = seconds
         case .aborted: wasAborted = true
-        case .closedByUs, .closedByPeer, .timedOut, .failed: break
+        case .closedByPeer, .failed: isNoCloud = self.wasAsked && !self.wasHeard
+        case .closedByUs, .timedOut: break
         }
         self.observer(
-            .ended(loss, self.address, wasHeard: self.wasHeard, comesBack: self.plan.isActive)
+            .ended(loss, self.address, isNoCloud: isNoCloud, comesBack: self.plan.isActive)
         )
         await self.follow(
             self.plan.connectionEnded(now: .now, holdOff: holdOff, wasAborted: wasAborted, random: Self.chance())

@@ -55,7 +55,8 @@ package actor CloudDevice {
     var connection: (any CloudConnection)?
     /// Which connection `connection` is; an end that names another one comes too late to matter.
     private var generation = 0
-    /// Whether the cloud has answered on this connection.
+    /// Whether the cloud was asked, and whether it has answered, on this connection.
+    var wasAsked = false
     var wasHeard = false
     var isSignedIn = false
     var published: [String: Int64] = [:]
@@ -201,12 +202,13 @@ package actor CloudDevice {
             }
             self.generation += 1
             self.connection = connection
+            self.wasAsked = false
             self.wasHeard = false
             self.watch = (self.generation, connection)
             self.observer(.connected(self.address))
             return connection
         } catch {
-            self.observer(.notConnected(self.address, error))
+            self.observer(.notConnected(self.address, error, comesBack: self.plan.isActive))
             return nil
         }
     }

@@ -4,7 +4,7 @@ package import CoAP
 
 /// The requests of a device, as the reference device stack words them.
 package enum CloudRequest {
-    /// OCF CNC §8.1: POST oic/sec/account.
+    /// POST oic/sec/account (OCF CNC).
     package static func signUp(di: String, uid: String, code: Secret) -> Request {
         var entries: [DataItem.Pair] = [.init("di", .text(di)), .init("accesstoken", .text(code.reveal()))]
         if !uid.isEmpty {

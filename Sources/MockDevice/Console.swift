@@ -31,6 +31,11 @@ package final class Console: Sendable {
         self.put(.answered(echo: echo))
     }
 
+    /// Nothing will answer the prompt any more.
+    package func inputEnded() {
+        self.put(.ended)
+    }
+
     /// Ends `run` once all is written.
     package func finish() {
         self.queue.finish()
@@ -46,7 +51,7 @@ package final class Console: Sendable {
                 return lost
             }
             if lost > 0 {
-                write(screen.text(for: .line("(\(lost) lines are missing here: they came faster than they could be shown)")))
+                write(screen.text(for: .line("(\(lost) lines are missing: they came faster than they could be shown)")))
             }
         }
     }
@@ -63,6 +68,7 @@ enum Output: Sendable, Hashable {
     case line(String)
     case prompt(String)
     case answered(echo: String)
+    case ended
 }
 
 /// What has to be written so that a prompt and the lines that come in meanwhile do not run into each other.
@@ -94,6 +100,10 @@ struct Screen: Sendable {
             if self.isTerminal { return "" }
             // A terminal has echoed the line and its end; a pipe echoes nothing.
             return stands || !echo.isEmpty ? echo + "\n" : ""
+        case .ended:
+            let stands = self.prompt != nil
+            self.prompt = nil
+            return stands ? "\n" : ""
         }
     }
 }

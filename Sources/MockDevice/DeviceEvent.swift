@@ -4,10 +4,11 @@ package import CoAP
 package enum DeviceEvent: Sendable {
     case connecting(ServerAddress)
     case connected(ServerAddress)
-    case notConnected(ServerAddress, ConnectFailure)
-    /// `wasHeard` is false if the cloud never answered a request on this connection; `comesBack` is true if the device
-    /// will connect again by itself.
-    case ended(ConnectionLoss, ServerAddress, wasHeard: Bool, comesBack: Bool)
+    /// `comesBack` as below.
+    case notConnected(ServerAddress, ConnectFailure, comesBack: Bool)
+    /// `isNoCloud` is true if what listens there behaved like a program of another kind; `comesBack` is true if the
+    /// device will connect again by itself.
+    case ended(ConnectionLoss, ServerAddress, isNoCloud: Bool, comesBack: Bool)
     /// Connects again after this time.
     case returning(after: Duration)
     /// Sends the same once more after this time.

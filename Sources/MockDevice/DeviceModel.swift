@@ -39,7 +39,8 @@ package struct DeviceModel: Sendable {
         case .post where self.resources[index].isWritable:
             return self.update(index, format, request)
         default:
-            return Response(.methodNotAllowed, diagnostic: "\(self.resources[index].href) does not take \(request.method)")
+            let href = self.resources[index].href
+            return Response(.methodNotAllowed, diagnostic: "\(href) does not take \(request.method)")
         }
     }
 

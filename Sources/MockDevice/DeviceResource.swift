@@ -19,7 +19,7 @@ package struct DeviceResource: Sendable, Hashable {
         self.properties = properties
     }
 
-    /// What a GET returns; with `rt` and `if` for the baseline interface (OCF Core §7.6.3).
+    /// What a GET returns; with `rt` and `if` for the baseline interface (OCF Core).
     package func representation(baseline: Bool = false) -> DataItem {
         var pairs = self.properties.map { DataItem.Pair(.text($0.name), $0.value) }
         if baseline {

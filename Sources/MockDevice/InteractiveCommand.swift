@@ -20,7 +20,8 @@ package struct InteractiveCommand: AsyncParsableCommand {
     )
 
     @Option(
-        help: .init("Where the cloud listens: HOST, HOST:PORT, [IPV6]:PORT or coap+tcp://HOST:PORT.", valueName: "address"),
+        help: .init(
+            "Where the cloud listens: HOST, HOST:PORT, [IPV6]:PORT or coap+tcp://HOST:PORT.", valueName: "address"),
         transform: InteractiveCommand.address
     )
     var address: ServerAddress?
@@ -40,7 +41,9 @@ package struct InteractiveCommand: AsyncParsableCommand {
     @Option(help: .init("Sent by refresh until register or refresh returned another one.", valueName: "token"))
     var refreshToken: String?
 
-    @Option(help: .init("Keep the tokens in this file (mode 0600) and start from them the next time.", valueName: "file"))
+    @Option(
+        help: .init("Keep the tokens in this file (mode 0600) and start from them the next time.", valueName: "file")
+    )
     var state: String?
 
     @Flag(help: "Show short hashes where register and refresh would show the tokens.")
@@ -61,7 +64,9 @@ package struct InteractiveCommand: AsyncParsableCommand {
     )
     var retryBaseMs: Int?
 
-    @Option(help: .init("Log to standard error at this level: trace, debug, info, … (default: no log).", valueName: "level"))
+    @Option(
+        help: .init("Log to standard error at this level: trace, debug, info, … (default: no log).", valueName: "level")
+    )
     var logLevel: String?
 
     package init() {}

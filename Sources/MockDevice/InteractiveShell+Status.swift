@@ -20,7 +20,8 @@ extension InteractiveShell {
             lines.append("access token   \(Self.shown(status.answers.accessToken))")
             lines.append("refresh token  \(Self.shown(status.answers.refreshToken))")
         }
-        lines.append("published      \(status.published.isEmpty ? "nothing in this run" : "\(status.published.count) links")")
+        let published = status.published.isEmpty ? "nothing in this run" : "\(status.published.count) links"
+        lines.append("published      \(published)")
         lines.append("served         \(status.served) requests")
         return lines
     }

@@ -91,7 +91,7 @@ package struct InteractiveShell: Sendable {
         while let prompt = dialogue.prompt {
             self.console.prompt(prompt)
             guard let line = await self.lines.next() else {
-                self.console.lineWasRead()
+                self.console.inputEnded()
                 return .end(0)
             }
             self.console.lineWasRead()
@@ -172,7 +172,7 @@ package struct InteractiveShell: Sendable {
         while true {
             self.console.prompt("> ")
             guard let line = await self.lines.next() else {
-                self.console.lineWasRead()
+                self.console.inputEnded()
                 return 0
             }
             self.console.lineWasRead(echo: sanitized(line, limit: 200))
@@ -185,9 +185,8 @@ package struct InteractiveShell: Sendable {
                 self.console.print(error.description)
                 isFine = false
             }
-            if !isFine && self.setup.failsFast {
-                return Task.isCancelled ? 0 : 1
-            }
+            if Task.isCancelled { return 0 }
+            if !isFine && self.setup.failsFast { return 1 }
         }
     }
 
@@ -205,7 +204,8 @@ package struct InteractiveShell: Sendable {
                 self.console.print("\(sanitized(href, limit: 100)): \(json(try server.set(href, values)))")
                 return true
             } catch {
-                self.console.print("Not set: \(sanitized(error.description, limit: 500)). Type resources to see them all.")
+                let problem = sanitized(error.description, limit: 500)
+                self.console.print("Not set: \(problem). Type resources to see them all.")
                 return false
             }
         case .resources:

@@ -17,11 +17,11 @@ package struct Narrator: Sendable {
             return ["Connecting to \(address) …"]
         case .connected(let address):
             return ["Connected to \(address)."]
-        case .notConnected(let address, let failure):
-            return ["Cannot connect to \(address): \(sanitized(failure.message, limit: 300))."]
-                + ["  " + Advice.connecting(to: address, failure)]
-        case .ended(let loss, let address, let wasHeard, let comesBack):
-            return Self.ended(loss, address, wasHeard: wasHeard, comesBack: comesBack)
+        case .notConnected(let address, let failure, let comesBack):
+            let what = "Cannot connect to \(address): \(sanitized(failure.message, limit: 300))."
+            return comesBack ? [what] : [what, "  " + Advice.connecting(to: address, failure)]
+        case .ended(let loss, let address, let isNoCloud, let comesBack):
+            return Self.ended(loss, address, isNoCloud: isNoCloud, comesBack: comesBack)
         case .returning(let delay):
             return ["Connecting again in \(delay.spoken)."]
         case .repeating(let operation, let delay):
@@ -125,7 +125,7 @@ package struct Narrator: Sendable {
     // MARK: - The connection
 
     private static func ended(
-        _ loss: ConnectionLoss, _ address: ServerAddress, wasHeard: Bool, comesBack: Bool,
+        _ loss: ConnectionLoss, _ address: ServerAddress, isNoCloud: Bool, comesBack: Bool,
     ) -> [String] {
         let what: String
         switch loss {
@@ -149,6 +149,6 @@ package struct Narrator: Sendable {
         if comesBack {
             return [what + "."]
         }
-        return [what + ".", "  " + Advice.lost(address, wasHeard: wasHeard)]
+        return [what + ".", "  " + Advice.lost(address, isNoCloud: isNoCloud)]
     }
 }

@@ -1,6 +1,6 @@
 package import CoAP
 
-/// What the device asks of a cloud (OCF CNC §8).
+/// What the device asks of a cloud (OCF CNC).
 package enum Operation: String, Sendable, Hashable, CaseIterable {
     case register
     case session

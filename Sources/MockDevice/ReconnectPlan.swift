@@ -1,7 +1,7 @@
 /// How a device comes back: when it connects again and what it then sends. Decides only; time and chance are passed in.
 ///
 /// The order is that of the reference device stack: connect, refresh the token unless it is permanent, sign in; no
-/// publishing, since the cloud keeps links (OCF CNC §8.1). After the first sign-in it also says when to refresh.
+/// publishing, since the cloud keeps links (OCF CNC). After the first sign-in it also says when to refresh.
 package struct ReconnectPlan: Sendable, Equatable {
     package typealias Instant = ContinuousClock.Instant
 
@@ -130,7 +130,7 @@ package struct ReconnectPlan: Sendable, Equatable {
         case .idle, .connecting, .waiting(then: .connect):
             return .nothing
         case .signedIn(let since):
-            self.attempt = wasAborted && now - since < Self.stable ? self.attemptBefore + 1 : 0
+            self.attempt = wasAborted && now - since < Self.stable ? self.attemptBefore : 0
         case .sending, .waiting(then: .send):
             break
         }

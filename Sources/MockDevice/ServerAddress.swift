@@ -32,12 +32,15 @@ package struct ServerAddress: Hashable, Sendable {
         let (host, port) = try Self.split(rest, of: text)
         guard !host.isEmpty else { throw AddressError(.noHost, text) }
         self.host = host
-        self.port = try port.map { digits throws(AddressError) in
-            guard digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
-                let number = Int(digits), (1...65535).contains(number)
-            else { throw AddressError(.port(digits), text) }
-            return number
-        } ?? Self.defaultPort
+        self.port = try Self.number(port, of: text)
+    }
+
+    private static func number(_ digits: String?, of text: String) throws(AddressError) -> Int {
+        guard let digits else { return Self.defaultPort }
+        guard digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+            let number = Int(digits), (1...65535).contains(number)
+        else { throw AddressError(.port(digits), text) }
+        return number
     }
 
     private static func split(

@@ -1,5 +1,5 @@
-import Cloud
 import CBOR
+import Cloud
 import Glibc
 import NIOCore
 import OCF

@@ -47,9 +47,9 @@ extension StringProtocol {
     func range(ofFirst text: String) -> Range<Index>? {
         var start = self.startIndex
         while start < self.endIndex {
-            if self[start...].hasPrefix(text), let end = self.index(start, offsetBy: text.count, limitedBy: self.endIndex)
-            {
-                return start..<end
+            let rest = self[start...]
+            if rest.hasPrefix(text) {
+                return start..<(rest.index(start, offsetBy: text.count, limitedBy: rest.endIndex) ?? rest.endIndex)
             }
             start = self.index(after: start)
         }
@@ -58,11 +58,12 @@ extension StringProtocol {
 }
 
 extension Duration {
-    /// For people: "1.5 s", "40 s", "10 min", "2 h 5 min".
+    /// For people: "20 ms", "1.5 s", "40 s", "10 min", "2 h 5 min".
     var spoken: String {
         let milliseconds = self.components.seconds > 1 << 40 ? Int64.max / 2 : Int64(self / .milliseconds(1))
         let seconds = milliseconds / 1000
         switch milliseconds {
+        case ..<1000: return "\(milliseconds) ms"
         case ..<10_000: return "\(seconds).\(abs(milliseconds % 1000) / 100) s"
         case ..<120_000: return "\(seconds) s"
         case ..<7_200_000: return "\(seconds / 60) min"

@@ -2,6 +2,7 @@ import CBOR
 import HTTPTypes
 import HummingbirdCore
 import NIOCore
+import NIOHTTPTypes
 import OCF
 
 extension NorthboundResponder {
@@ -12,6 +13,10 @@ extension NorthboundResponder {
         let maximum = self.configuration.maximumBodyBytes
         let declared = scope.fields[.contentLength].map { Int($0) ?? .max }
         if let declared, declared > maximum { throw Self.tooLarge(maximum) }
+        if scope.fields[.expect]?.lowercased() == "100-continue" {
+            // RFC 9110 §10.1.1: the client waits for this word, which it gets only now that it may send.
+            scope.channel.writeAndFlush(HTTPResponsePart.head(HTTPResponse(status: .continue)), promise: nil)
+        }
         var whole = ByteBuffer()
         for try await var part in scope.body {
             guard whole.readableBytes + part.readableBytes <= maximum else { throw Self.tooLarge(maximum) }
@@ -37,7 +42,9 @@ extension NorthboundResponder {
         } catch {
             throw Problem(.badBody, "The body cannot be read: \(error).", field: "body")
         }
-        guard case .map = item else { throw Problem(.badBody, "The body is \(item.kind), not an object.", field: "body") }
+        guard case .map = item else {
+            throw Problem(.badBody, "The body is \(item.kind), not an object.", field: "body")
+        }
         return item
     }
 }

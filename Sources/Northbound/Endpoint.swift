@@ -46,7 +46,8 @@ package struct Endpoint: Hashable, Sendable {
     }
 }
 
-/// A path of literal segments and named ones: `/devices/{di}`; the last may take all that follows: `/{di}/{href…}`.
+/// A path of literal segments and named ones: `/devices/{di}`; the last takes all that follows where it is written
+/// `{href…}`.
 package struct PathPattern: Hashable, Sendable, ExpressibleByStringLiteral {
     package enum Segment: Hashable, Sendable {
         case literal(String)
@@ -56,11 +57,11 @@ package struct PathPattern: Hashable, Sendable, ExpressibleByStringLiteral {
     }
 
     package let segments: [Segment]
-    /// As it was written: the label of metrics and access lines.
+    /// As documents and access lines have it, without the mark of the last.
     package let text: String
 
     package init(stringLiteral text: String) {
-        self.text = text
+        self.text = text.replacing("…", with: "")
         self.segments = text.split(separator: "/").map { piece in
             guard piece.hasPrefix("{"), piece.hasSuffix("}") else { return .literal(String(piece)) }
             let name = piece.dropFirst().dropLast()

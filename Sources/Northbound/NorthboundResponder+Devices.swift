@@ -62,7 +62,7 @@ extension NorthboundResponder {
         let patience = scope.remaining + Self.patience
         return await withCheckedContinuation { continuation in
             first.await(continuation)
-            let timer = scope.eventLoop.scheduleTask(in: TimeAmount(patience)) { first.resume(nil) }
+            let timer = scope.channel.eventLoop.scheduleTask(in: TimeAmount(patience)) { first.resume(nil) }
             self.devices.respond(to: request) { answer in
                 timer.cancel()
                 first.resume(answer)

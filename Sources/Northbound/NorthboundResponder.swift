@@ -180,7 +180,11 @@ package struct NorthboundResponder: Sendable {
         var fields = answer.fields
         fields[RequestID.field] = scope.id
         fields[.date] = self.dates.now()
-        if scope.fields[.connection]?.lowercased() == "close" { fields[.connection] = "close" }
+        // Who waited for 100 and got a refusal instead may send his body or not: what follows cannot be told apart.
+        if scope.fields[.connection]?.lowercased() == "close" || answer.status >= 400 && scope.fields.contains(.expect)
+        {
+            fields[.connection] = "close"
+        }
         let status = HTTPResponse.Status(code: answer.status)
         // RFC 9110 §8.6: no Content-Length in 204; what a GET would have in 304 is not known here.
         guard answer.status != 204, answer.status != 304 else {

@@ -1,1 +1,486 @@
-enum OpenAPIDocument { static let text = "" }
+/// openapi.yaml, as `GET /openapi.yaml` answers it: kept in the program so that it needs no files beside it.
+package enum OpenAPIDocument {
+    package static let text = #"""
+        openapi: 3.1.0
+        info:
+          title: coap-gateway, northbound
+          version: "1"
+          summary: Users, provisioning, devices and their resources over HTTP.
+          description: |
+            Devices keep a CoAP-over-TCP connection to the cloud; this interface registers people, provisions
+            clients and devices, and passes requests on to devices.
+
+            The path to a first answer: POST /register/user, POST /provision/mediator, POST /provision/client and
+            /provision/device, POST /oic/sec/account for the client (the device does the same over CoAP), then any
+            request to /{di}/{href} with the client's token.
+
+            Bodies are JSON. Every answer carries X-Request-Id, which finds the request in the logs of every
+            program; a request may bring its own (1 to 64 printable characters without blanks). HEAD works wherever
+            GET does. OPTIONS, TRACE, CONNECT and unknown methods are answered 501.
+          license:
+            name: Apache-2.0
+            identifier: Apache-2.0
+        servers:
+          - url: /
+        tags:
+          - name: identity
+            description: Users, mediators, one-time codes, sign-up and refresh.
+          - name: directory
+            description: What devices there are and what they offer.
+          - name: devices
+            description: Requests to devices.
+          - name: documents
+            description: What this program says about itself.
+        paths:
+          /register/user:
+            post:
+              tags: [identity]
+              operationId: registerUser
+              summary: Registers a user and shows his access token, once.
+              description: Governed by REGISTRATION (open or closed), and limited per address.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema:
+                      type: object
+                      required: [uid]
+                      properties:
+                        uid: {$ref: "#/components/schemas/Id"}
+                        authprovider: {type: string, maxLength: 128, examples: [test]}
+              responses:
+                "200": {$ref: "#/components/responses/Token"}
+                "400": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "409": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /provision/mediator:
+            post:
+              tags: [identity]
+              operationId: provisionMediator
+              summary: Makes a mediator of the user, who may provision clients and devices.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema:
+                      type: object
+                      required: [uid, accesstoken]
+                      properties:
+                        uid: {$ref: "#/components/schemas/Id"}
+                        accesstoken: {$ref: "#/components/schemas/Secret"}
+              responses:
+                "200": {$ref: "#/components/responses/Token"}
+                "400": {$ref: "#/components/responses/Problem"}
+                "401": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /provision/client:
+            post:
+              tags: [identity]
+              operationId: provisionClient
+              summary: Issues a one-time code for a client.
+              security: [{mediator: []}]
+              requestBody: {$ref: "#/components/requestBodies/Provision"}
+              responses:
+                "200": {$ref: "#/components/responses/Token"}
+                "400": {$ref: "#/components/responses/Problem"}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /provision/device:
+            post:
+              tags: [identity]
+              operationId: provisionDevice
+              summary: Issues a one-time code for a device.
+              security: [{mediator: []}]
+              requestBody: {$ref: "#/components/requestBodies/Provision"}
+              responses:
+                "200": {$ref: "#/components/responses/Token"}
+                "400": {$ref: "#/components/responses/Problem"}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /oic/sec/account:
+            post:
+              tags: [identity]
+              operationId: signUp
+              summary: Exchanges a one-time code for the tokens of a client.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema:
+                      type: object
+                      required: [di, accesstoken]
+                      properties:
+                        uid: {$ref: "#/components/schemas/Id"}
+                        di: {$ref: "#/components/schemas/Id"}
+                        accesstoken: {$ref: "#/components/schemas/Secret"}
+                        authprovider: {type: string, maxLength: 128}
+              responses:
+                "200": {$ref: "#/components/responses/Credentials"}
+                "400": {$ref: "#/components/responses/Problem"}
+                "401": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /oic/sec/tokenrefresh:
+            post:
+              tags: [identity]
+              operationId: refresh
+              summary: Changes a refresh token for a new pair.
+              requestBody:
+                required: true
+                content:
+                  application/json:
+                    schema:
+                      type: object
+                      required: [uid, di, refreshtoken]
+                      properties:
+                        uid: {$ref: "#/components/schemas/Id"}
+                        di: {$ref: "#/components/schemas/Id"}
+                        refreshtoken: {$ref: "#/components/schemas/Secret"}
+              responses:
+                "200": {$ref: "#/components/responses/Credentials"}
+                "400": {$ref: "#/components/responses/Problem"}
+                "401": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /oic/res:
+            get:
+              tags: [directory]
+              operationId: discover
+              summary: Lists the discoverable resources of your devices.
+              description: |
+                The href of a link is the path to ask it under. A filter given twice means either; two filters mean
+                both.
+              security: [{user: []}, {client: []}]
+              parameters:
+                - {name: di, in: query, description: Only of this device., schema: {type: array, items: {type: string}}}
+                - name: rt
+                  in: query
+                  description: Only of this resource type.
+                  schema: {type: array, items: {type: string}}
+                - name: if
+                  in: query
+                  description: The form of the list; an unknown one means the first.
+                  schema: {type: string, enum: [oic.if.ll, oic.if.b, oic.if.baseline]}
+              responses:
+                "200":
+                  description: The links.
+                  content:
+                    application/json:
+                      schema: {type: array, items: {$ref: "#/components/schemas/Link"}}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /devices:
+            get:
+              tags: [directory]
+              operationId: listDevices
+              summary: Lists your devices in the order of their ids.
+              security: [{user: []}, {client: []}]
+              parameters:
+                - name: limit
+                  in: query
+                  description: How many devices a page has at most.
+                  schema: {type: integer, minimum: 1, maximum: 1000, default: 100}
+                - name: cursor
+                  in: query
+                  description: The `next` of the page before, unchanged. Pages stay right while devices come and go.
+                  schema: {type: string}
+              responses:
+                "200":
+                  description: A page.
+                  content:
+                    application/json:
+                      schema:
+                        type: object
+                        required: [devices]
+                        properties:
+                          devices: {type: array, items: {$ref: "#/components/schemas/Device"}}
+                          next: {type: string, description: The cursor of the next page; absent on the last.}
+                "400": {$ref: "#/components/responses/Problem"}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /devices/{di}:
+            parameters:
+              - {$ref: "#/components/parameters/Device"}
+            get:
+              tags: [directory]
+              operationId: showDevice
+              summary: Shows a device of yours with its links.
+              security: [{user: []}, {client: []}]
+              responses:
+                "200":
+                  description: The device.
+                  content:
+                    application/json:
+                      schema:
+                        allOf:
+                          - {$ref: "#/components/schemas/Device"}
+                          - type: object
+                            required: [links]
+                            properties:
+                              links: {type: array, items: {$ref: "#/components/schemas/Link"}}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "404": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+            delete:
+              tags: [directory]
+              operationId: deleteDevice
+              summary: Deletes a device of yours, its tokens and links, and ends its session.
+              security: [{user: []}]
+              responses:
+                "204": {description: It is gone.}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "404": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /clients/{di}:
+            parameters:
+              - {$ref: "#/components/parameters/Device"}
+            delete:
+              tags: [identity]
+              operationId: deleteClient
+              summary: Deletes a client of yours and its tokens. A client may delete itself.
+              security: [{user: []}, {client: []}]
+              responses:
+                "204": {description: It is gone.}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "404": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /users/{uid}:
+            parameters:
+              - name: uid
+                in: path
+                required: true
+                description: Your own id.
+                schema: {$ref: "#/components/schemas/Id"}
+            delete:
+              tags: [identity]
+              operationId: deleteUser
+              summary: Deletes yourself with all mediators, clients and devices, and ends their sessions.
+              security: [{user: []}]
+              responses:
+                "204": {description: All of it is gone.}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /openapi.yaml:
+            get:
+              tags: [documents]
+              operationId: openAPI
+              summary: This document.
+              responses:
+                "200": {description: The document., content: {application/yaml: {schema: {type: string}}}}
+                default: {$ref: "#/components/responses/Problem"}
+          /errors:
+            get:
+              tags: [documents]
+              operationId: errors
+              summary: Every type of problem, what it means and what to do.
+              responses:
+                "200": {description: The document., content: {text/markdown: {schema: {type: string}}}}
+                default: {$ref: "#/components/responses/Problem"}
+          /{di}/{href}:
+            description: |
+              Any resource of a device of yours. `href` is the whole rest of the path, slashes included; a slash
+              inside a segment is written %2F. Query parameters go to the device as they are.
+
+              A JSON body goes to the device as CBOR (application/vnd.ocf+cbor), and its CBOR answer comes back as
+              JSON, each only if all of it is one valid item; everything else passes byte for byte. Accept:
+              application/vnd.ocf+cbor asks for the device's own bytes. `Prefer: wait=N` (1 to 60) says how many
+              seconds to wait for the answer; the default is 20.
+            parameters:
+              - {$ref: "#/components/parameters/Device"}
+              - name: href
+                in: path
+                required: true
+                description: The path of the resource on the device.
+                schema: {type: string, examples: [light/1]}
+              - {name: Prefer, in: header, schema: {type: string, examples: ["wait=5"]}}
+            get:
+              tags: [devices]
+              operationId: retrieve
+              summary: Retrieves a resource.
+              parameters:
+                - {name: If-None-Match, in: header, schema: {type: string}}
+              security: [{user: []}, {client: []}]
+              responses:
+                "200": {$ref: "#/components/responses/DeviceContent"}
+                "304": {description: What you have is still good.}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "404": {$ref: "#/components/responses/Problem"}
+                "406": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                "502": {$ref: "#/components/responses/Problem"}
+                "503": {$ref: "#/components/responses/Problem"}
+                "504": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+            head:
+              tags: [devices]
+              operationId: head
+              summary: Retrieves a resource without its body.
+              security: [{user: []}, {client: []}]
+              responses:
+                "200": {description: What GET would say, without its body.}
+                default: {description: The status of the problem, without its body.}
+            post:
+              tags: [devices]
+              operationId: update
+              summary: Updates a resource.
+              security: [{user: []}, {client: []}]
+              requestBody: {$ref: "#/components/requestBodies/DeviceContent"}
+              responses: &written
+                "200": {$ref: "#/components/responses/DeviceContent"}
+                "201": {description: The device made a resource; Location says where.}
+                "204": {description: Done; the device said nothing more.}
+                "400": {$ref: "#/components/responses/Problem"}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "404": {$ref: "#/components/responses/Problem"}
+                "413": {$ref: "#/components/responses/Problem"}
+                "415": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                "502": {$ref: "#/components/responses/Problem"}
+                "503": {$ref: "#/components/responses/Problem"}
+                "504": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+            put:
+              tags: [devices]
+              operationId: replace
+              summary: Updates a resource; OCF has no PUT, so the device gets a POST.
+              security: [{user: []}, {client: []}]
+              requestBody: {$ref: "#/components/requestBodies/DeviceContent"}
+              responses: *written
+            delete:
+              tags: [devices]
+              operationId: remove
+              summary: Deletes a resource on the device.
+              security: [{user: []}, {client: []}]
+              responses: *written
+        components:
+          securitySchemes:
+            user:
+              type: http
+              scheme: bearer
+              description: The token of /register/user. `Authorization` takes it with and without the word Bearer.
+            mediator:
+              type: http
+              scheme: bearer
+              description: The token of /provision/mediator.
+            client:
+              type: http
+              scheme: bearer
+              description: The access token of /oic/sec/account or /oic/sec/tokenrefresh.
+          parameters:
+            Device:
+              name: di
+              in: path
+              required: true
+              description: The id of a device or client.
+              schema: {$ref: "#/components/schemas/Id"}
+          requestBodies:
+            Provision:
+              required: true
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    properties:
+                      di:
+                        description: Whom the code is for; without it, it is for whoever uses it first.
+                        $ref: "#/components/schemas/Id"
+            DeviceContent:
+              content:
+                application/json: {schema: true}
+                application/vnd.ocf+cbor: {schema: {type: string, contentEncoding: binary}}
+                "*/*": {schema: {type: string, contentEncoding: binary}}
+          responses:
+            Token:
+              description: The token, shown this once.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [accesstoken]
+                    properties:
+                      accesstoken: {$ref: "#/components/schemas/Secret"}
+            Credentials:
+              description: The tokens of the client.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [accesstoken, refreshtoken, expiresin, uid]
+                    properties:
+                      accesstoken: {$ref: "#/components/schemas/Secret"}
+                      refreshtoken: {$ref: "#/components/schemas/Secret"}
+                      expiresin:
+                        type: integer
+                        minimum: -1
+                        description: Seconds the access token lives; -1 is for ever.
+                      uid: {$ref: "#/components/schemas/Id"}
+            DeviceContent:
+              description: What the device answered.
+              headers:
+                ETag: {schema: {type: string}, description: The device's entity tag in hexadecimal digits.}
+              content:
+                application/json: {schema: true}
+                "*/*": {schema: {type: string, contentEncoding: binary}}
+            Problem:
+              description: A problem; GET /errors lists all of them.
+              headers:
+                Retry-After: {schema: {type: integer}, description: Seconds to wait, where waiting helps.}
+              content:
+                application/problem+json: {schema: {$ref: "#/components/schemas/Problem"}}
+          schemas:
+            Id:
+              type: string
+              minLength: 1
+              maxLength: 128
+              description: |
+                Text without blanks, control characters and any of / ? # + $ %. UUIDs are compared without case.
+            Secret:
+              type: string
+              minLength: 1
+              maxLength: 512
+            Device:
+              type: object
+              required: [di, status]
+              properties:
+                di: {$ref: "#/components/schemas/Id"}
+                name: {type: string, description: What the device calls itself.}
+                status: {type: string, enum: [online, offline, unknown]}
+                since: {type: string, format: date-time, description: Since when, where that is known.}
+            Link:
+              type: object
+              required: [href, rt, if]
+              properties:
+                href: {type: string, description: The path to ask this resource under.}
+                di: {$ref: "#/components/schemas/Id"}
+                anchor: {type: string}
+                rt: {type: array, items: {type: string}}
+                if: {type: array, items: {type: string}}
+                p: {type: object, properties: {bm: {type: integer}}}
+                ins: {type: integer}
+            Problem:
+              type: object
+              required: [type, title, status, detail, request_id]
+              properties:
+                type: {type: string, format: uri-reference, examples: [/errors#offline]}
+                title: {type: string}
+                status: {type: integer}
+                detail: {type: string, description: What happened and what to do next.}
+                request_id: {type: string}
+                field: {type: string, description: The header field, member or parameter at fault.}
+                coap_code: {type: string, description: The code the device answered with., examples: ["4.04"]}
+
+        """#
+}

@@ -3,7 +3,7 @@ import HTTPTypes
 /// What of Prefer (RFC 7240) is heeded: `wait=N`, how long the client would wait for the answer.
 enum Preferences {
     private static let field = fieldName("Prefer")
-    /// The bounds of `wait` in seconds; more is cut, less and what cannot be read is passed over, as preferences may be.
+    /// The bounds of `wait` in seconds; more is cut, less and what cannot be read is passed over (RFC 7240 §2).
     private static let bounds = 1...60
 
     static func wait(_ fields: HTTPFields) -> Duration? {

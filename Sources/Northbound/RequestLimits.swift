@@ -23,7 +23,8 @@ final class RequestLimits: Sendable {
         let wait = self.state.withLock { $0.registrations.admit(address ?? "-", now: now) }
         if let wait {
             throw Problem(
-                .tooManyRequests, "Too many users are being registered from your address.", retryAfter: wait.wholeSeconds)
+                .tooManyRequests, "Too many users are being registered from your address.",
+                retryAfter: wait.wholeSeconds)
         }
     }
 

@@ -13,7 +13,7 @@ struct RequestScope {
     let body: RequestBody
     /// The address it came from, nil for what is no address.
     let peer: String?
-    let eventLoop: any EventLoop
+    let channel: any Channel
     let started: ContinuousClock.Instant
     /// When an answer is worth nothing any more.
     let deadline: ContinuousClock.Instant
@@ -37,7 +37,7 @@ struct RequestScope {
         self.fields = request.headers
         self.body = request.body
         self.peer = channel.remoteAddress?.ipAddress
-        self.eventLoop = channel.eventLoop
+        self.channel = channel
         self.started = .now
         self.deadline = self.started + (Preferences.wait(request.headers) ?? timeout)
     }

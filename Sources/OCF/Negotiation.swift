@@ -88,7 +88,10 @@ package struct Negotiation: Hashable, Sendable {
             }
         }
         do throws(CBORError) {
-            return try DataItem(decoding: payload, limits: limits)
+            let item = try DataItem(decoding: payload, limits: limits)
+            // "This is CBOR" in front of an item changes nothing about it (RFC 8949 §3.4.6).
+            if case .tagged(55799, let inside) = item { return inside }
+            return item
         } catch {
             throw PayloadError(error.code.isAboutSize ? .requestEntityTooLarge : .badRequest, "\(error)")
         }

@@ -185,7 +185,13 @@ package struct RegistryClient: Sendable {
     }
 
     private func payload(_ response: Response, expecting code: Code) throws(RegistryError) -> DataItem {
-        guard response.code == code else { throw RegistryError(response) }
+        guard response.code == code else {
+            guard !response.code.isSuccess else {
+                throw RegistryError(
+                    .badGateway, "the registry answered \(response.code) for \(code): see its version and log")
+            }
+            throw RegistryError(response)
+        }
         return try self.read { () throws(PayloadError) in
             guard let item = try response.item() else { throw PayloadError(.badGateway, "it has no payload") }
             return item

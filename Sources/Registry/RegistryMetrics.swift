@@ -16,6 +16,11 @@ final class RegistryMetrics: Sendable {
     }
 
     private let instruments = Mutex(Instruments())
+    private let factory: any MetricsFactory
+
+    init(factory: any MetricsFactory = MetricsSystem.factory) {
+        self.factory = factory
+    }
 
     func record(resource: String, code: Code, duration: Duration) {
         let (counter, timer) = self.instruments.withLock { instruments in
@@ -23,10 +28,12 @@ final class RegistryMetrics: Sendable {
             let counter =
                 instruments.counters[key]
                 ?? Counter(
-                    label: "registry.requests", dimensions: [("resource", resource), ("code", code.description)])
+                    label: "registry.requests", dimensions: [("resource", resource), ("code", code.description)],
+                    factory: self.factory)
             let timer =
                 instruments.timers[resource]
-                ?? Metrics.Timer(label: "registry.query.duration", dimensions: [("resource", resource)])
+                ?? Metrics.Timer(
+                    label: "registry.query.duration", dimensions: [("resource", resource)], factory: self.factory)
             instruments.counters[key] = counter
             instruments.timers[resource] = timer
             return (counter, timer)

@@ -57,7 +57,9 @@ final class SQLLane: Sendable {
     private func perform<R: Sendable>(
         deadline: ContinuousClock.Instant, _ body: @Sendable (any SQLConnection) throws(CloudError) -> R
     ) throws(CloudError) -> R {
-        guard ContinuousClock.now < deadline else { throw self.error(.late, "waited in the queue until it was too late") }
+        guard ContinuousClock.now < deadline else {
+            throw self.error(.late, "waited in the queue until it was too late")
+        }
         // As many connections as threads: a running job always finds one.
         guard let index = self.idle.withLock({ $0.popLast() }) else {
             throw self.error(.statement, "more jobs run than there are connections")

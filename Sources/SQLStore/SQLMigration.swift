@@ -1,5 +1,5 @@
-/// One step of the schema. Never changed once released: what comes later is another step. Two versions of the program run
-/// side by side during a rollout, so a step first adds (expand), and a later release removes (contract).
+/// One step of the schema. Never changed once released: what comes later is another step. Two versions of the program
+/// run side by side during a rollout, so a step first adds (expand), and a later release removes (contract).
 struct SQLMigration: Sendable {
     /// From 1 on, without gaps.
     let version: Int

@@ -98,9 +98,16 @@ extension SQLRow {
 
     mutating func userID() throws(SQLError) -> UserID { UserID(stored: try self.text()) }
     mutating func deviceID() throws(SQLError) -> DeviceID { DeviceID(stored: try self.text()) }
-    mutating func optionalDeviceID() throws(SQLError) -> DeviceID? { try self.optionalText().map(DeviceID.init(stored:)) }
+
+    mutating func optionalDeviceID() throws(SQLError) -> DeviceID? {
+        try self.optionalText().map(DeviceID.init(stored:))
+    }
+
     mutating func familyID() throws(SQLError) -> FamilyID { FamilyID(stored: try self.text()) }
-    mutating func optionalFamilyID() throws(SQLError) -> FamilyID? { try self.optionalText().map(FamilyID.init(stored:)) }
+
+    mutating func optionalFamilyID() throws(SQLError) -> FamilyID? {
+        try self.optionalText().map(FamilyID.init(stored:))
+    }
 
     mutating func word<Word: RawRepresentable<String>>(_ type: Word.Type) throws(SQLError) -> Word {
         guard let word = Word(rawValue: try self.text()) else { throw self.unexpected("a \(type)") }

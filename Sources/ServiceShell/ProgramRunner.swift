@@ -14,9 +14,20 @@ package enum ProgramRunner {
     ///   - gracePeriod: After this time what still runs is cancelled.
     /// - Returns: The exit status: 0 after a clean stop, 1 when a service failed.
     package static func run(_ services: [any Service], gracePeriod: Duration, logger: Logger) async -> Int32 {
+        await Self.run(services, gracePeriod: gracePeriod, signals: [.sigterm, .sigint], logger: logger)
+    }
+
+    /// The same with other signals, for tests: the usual ones are heard by everything in the process.
+    static func run(
+        _ services: [any Service],
+        gracePeriod: Duration,
+        signals: [UnixSignal],
+        logger: Logger,
+    ) async -> Int32 {
         var configuration = ServiceGroupConfiguration(
-            services: [.init(service: Impatience(exit: { _exit(130) }))] + services.map { .init(service: $0) },
-            gracefulShutdownSignals: [.sigterm, .sigint],
+            services: [.init(service: Impatience(signals: signals, exit: { _exit(130) }))]
+                + services.map { .init(service: $0) },
+            gracefulShutdownSignals: signals,
             logger: Self.quieted(logger),
         )
         configuration.maximumGracefulShutdownDuration = gracePeriod
@@ -40,10 +51,11 @@ package enum ProgramRunner {
 
 /// Ends the process at the second signal.
 struct Impatience: Service {
+    let signals: [UnixSignal]
     let exit: @Sendable () -> Void
 
     func run() async throws {
-        await Self.watch(await UnixSignalsSequence(trapping: .sigterm, .sigint).cancelOnGracefulShutdown(), self.exit)
+        await Self.watch(await UnixSignalsSequence(trapping: self.signals).cancelOnGracefulShutdown(), self.exit)
     }
 
     static func watch(

@@ -75,6 +75,17 @@ struct LogTests {
         #expect(sink.lines.first?.hasSuffix("warning gateway yes program=one\n") == true)
     }
 
+    @Test("A logger of a part writes under its own label, with the level, the sink and the keys of the whole")
+    func labels() {
+        let sink = MemorySink()
+        var logger = Observability.logger(label: "gateway", level: .debug, sink: sink)
+        logger[key: .program] = "one"
+        logger.labelled("northbound").debug("hello")
+        #expect(sink.lines.first?.hasSuffix(" debug northbound hello program=one\n") == true)
+        let foreign = Logger(label: "a") { _ in SwiftLogNoOpLogHandler() }
+        #expect(foreign.labelled("b").label == "b")
+    }
+
     @Test("Log keys are dotted words, each once")
     func keys() {
         let keys = LogKey.allCases.map(\.rawValue)

@@ -1,9 +1,11 @@
 import Glibc
 import Logging
 import ServiceLifecycle
-import ServiceShell
 import Synchronization
 import Testing
+import UnixSignals
+
+@testable import ServiceShell
 
 @Suite("Files and lifecycle")
 struct ShellTests {
@@ -82,8 +84,7 @@ struct ShellTests {
     }
 }
 
-/// In a suite of its own that runs alone: signals are the process's.
-@Suite("Signals", .serialized)
+@Suite("Signals")
 struct SignalTests {
     private final class Order: Sendable {
         private let kept = Mutex<[String]>([])
@@ -91,13 +92,25 @@ struct SignalTests {
         func note(_ name: String) { self.kept.withLock { $0.append(name) } }
     }
 
-    @Test("SIGTERM stops the services in the reverse of their order, and the status is 0")
+    @Test("The second signal, and not the first, ends the process at once")
+    func secondSignal() async {
+        for (count, ends) in [(1, 0), (2, 1), (3, 1)] {
+            let order = Order()
+            let (signals, continuation) = AsyncStream<UnixSignal>.makeStream()
+            for _ in 0..<count { continuation.yield(.sigint) }
+            continuation.finish()
+            await Impatience.watch(signals) { order.note("exit") }
+            #expect(order.names.count == ends)
+        }
+    }
+
+    @Test("A signal stops the services in the reverse of their order, and the status is 0")
     func cleanStop() async {
         let order = Order()
         let services: [any Service] = ["store", "listener"].map { name in
             ClosureService {
                 // The runner listens for signals before the last service runs.
-                if name == "listener" { kill(getpid(), SIGTERM) }
+                if name == "listener" { kill(getpid(), SIGUSR2) }
                 try? await gracefulShutdown()
                 order.note(name)
             }
@@ -106,6 +119,7 @@ struct SignalTests {
         let status = await ProgramRunner.run(
             services,
             gracePeriod: .seconds(5),
+            signals: [.sigusr2],
             logger: Observability.logger(label: "gateway", sink: sink),
         )
         #expect(status == 0)

@@ -62,9 +62,8 @@ package final class NorthboundService: Service {
             let listener = try await bootstrap.bind(
                 host: configuration.host, port: configuration.port, serverBackPressureStrategy: nil
             ) { (channel) -> EventLoopFuture<Connection> in
-                // A connection too many fails its set-up, which closes it.
                 guard connections.enter(channel) else {
-                    return channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
+                    return channel.close().flatMapThrowing { throw ChannelError.operationUnsupported }
                 }
                 return http.setup(channel: channel, logger: logger)
             }

@@ -230,7 +230,8 @@ package enum Numbers {
         return false
     }
 
-    /// `host:port` or `[v6]:port`, where the host may be empty. Only characters that stand in a host name or an address.
+    /// `host:port` or `[v6]:port`, where the host may be empty. Only characters that stand in a host name or an
+    /// address.
     package static func hostAndPort(_ text: some StringProtocol) -> (host: String, port: Int)? {
         guard let colon = text.lastIndex(of: ":") else { return nil }
         guard let port = Self.whole(text[text.index(after: colon)...]), port <= 65535 else { return nil }

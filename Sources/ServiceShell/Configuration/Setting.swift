@@ -31,9 +31,11 @@ package struct SettingDeclaration: Sendable, Equatable {
     }
 }
 
-/// One key of a program's configuration: its declaration, how its text becomes a value, and the value it has when nobody gives one.
+/// One key of a program's configuration: its declaration, how its text becomes a value, and the value it has when
+/// nobody gives one.
 ///
-/// A program lists its settings once. Reading, `--help`, and the table of docs/configuration.md all come from that list.
+/// A program lists its settings once. Reading, `--help`, and the table of docs/configuration.md all come from that
+/// list.
 package struct Setting<Value: Sendable>: Sendable {
     package let declaration: SettingDeclaration
     /// The value when no source has one.

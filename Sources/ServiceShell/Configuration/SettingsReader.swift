@@ -40,7 +40,8 @@ package struct SettingsSource: Sendable {
 
 /// Reads settings from their sources in order and collects what is wrong with them.
 ///
-/// Use: read every setting, which always gives a value to go on with, then call ``finish()``, which throws if any was bad.
+/// Use: read every setting, which always gives a value to go on with, then call ``finish()``, which throws if any was
+/// bad.
 package struct SettingsReader {
     private let program: String
     private let sources: [SettingsSource]

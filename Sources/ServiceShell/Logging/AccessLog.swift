@@ -16,7 +16,8 @@ package enum AccessOutcome: String, CaseIterable, Sendable {
     /// Who asked was gone before the answer.
     case abandoned
 
-    /// The outcome of an answer of the device's or ours by the class of its code: 2 for 2.05 and 200, 4 for 4.04 and 404.
+    /// The outcome of an answer of the device's or ours by the class of its code: 2 for 2.05 and 200, 4 for 4.04 and
+    /// 404.
     package init(codeClass: Int) {
         switch codeClass {
         case ..<4: self = .ok

@@ -12,12 +12,13 @@ package enum LogFormat: String, CaseIterable, Sendable {
 /// Writes one line per event.
 ///
 /// It is our own because the stock handler neither quotes values, so that a peer could forge fields or whole lines with
-/// a newline in a name, nor bounds them; and because one line must be one `write`. It does not filter, buffer or rotate.
+/// a newline in a name, nor bounds them; and because one line must be one `write`. It does not filter, buffer or
+/// rotate.
 package struct LineLogHandler: LogHandler {
     package var logLevel: Logger.Level
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
-    private let label: String
+    fileprivate(set) var label: String
     private let format: LogFormat
     private let sink: any LogSink
     private let clock: @Sendable () -> timespec
@@ -118,5 +119,18 @@ package enum Observability {
         sink: any LogSink,
     ) -> Logger {
         Logger(label: label) { label in LineLogHandler(label: label, level: level, format: format, sink: sink) }
+    }
+}
+
+extension Logger {
+    /// A logger for a part of the program: the same sink, level and metadata under another label.
+    package func labelled(_ label: String) -> Logger {
+        guard var handler = self.handler as? LineLogHandler else {
+            var other = Logger(label: label)
+            other.logLevel = self.logLevel
+            return other
+        }
+        handler.label = LogText.key(label)
+        return Logger(label: label) { _ in handler }
     }
 }

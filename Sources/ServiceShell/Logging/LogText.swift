@@ -1,6 +1,7 @@
 /// Turns what peers sent into text that cannot end a line, start a field or move a cursor.
 enum LogText {
-    /// The longest value in a line, in bytes. Longer ones are cut, so that a line stays below what a pipe takes at once.
+    /// The longest value in a line, in bytes. Longer ones are cut, so that a line stays below what a pipe takes at
+    /// once.
     static let valueLimit = 1024
 
     /// As it is if it is plain, else in double quotes with everything unusual escaped.
@@ -71,7 +72,8 @@ enum LogText {
         )
     }
 
-    /// Controls, line separators, and the marks that turn the reading direction, with which a line can be made to look like another.
+    /// Controls, line separators, and the marks that turn the reading direction, with which a line can be made to look
+    /// like another.
     private static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
         case 0..<0x20, 0x7f..<0xa0, 0x200b...0x200f, 0x2028...0x202e, 0x2060...0x206f, 0xfeff, 0xfff9...0xfffb: true

@@ -3,8 +3,8 @@ import Synchronization
 
 /// Keeps all metrics of the process in memory for the admin port to show.
 ///
-/// The number of series is bounded: labels come from closed sets, so reaching the bound is a mistake of ours, which must
-/// not become memory. What is beyond it is counted in `metrics_series_refused_total` and otherwise dropped.
+/// The number of series is bounded: labels come from closed sets, so reaching the bound is a mistake of ours, which
+/// must not become memory. What is beyond it is counted in `metrics_series_refused_total` and otherwise dropped.
 package final class MetricsRegistry: MetricsFactory {
     enum Instrument: Sendable {
         case counter(CounterCell)
@@ -100,7 +100,8 @@ package final class MetricsRegistry: MetricsFactory {
         return gauge
     }
 
-    /// The instrument of that name and labels, made if need be; `nil` when there is no room or the name is another kind's.
+    /// The instrument of that name and labels, made if need be; `nil` when there is no room or the name is another
+    /// kind's.
     private func instrument(
         _ label: String,
         suffix: String,

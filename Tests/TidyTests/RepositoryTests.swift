@@ -1,0 +1,49 @@
+import Testing
+
+@Suite("The rules hold for every file")
+struct RepositoryTests {
+    static let files = Result { try SourceFile.all() }
+    static let rules = Rule.imports + Rule.bans + Rule.form + Rule.citations
+
+    @Test("Every file keeps the rule", arguments: rules)
+    func holds(rule: Rule) throws {
+        let violations = try Self.files.get().flatMap(rule.check)
+        #expect(violations.isEmpty, "\(violations.map(\.description).joined(separator: "\n"))")
+    }
+
+    @Test("The rules see the sources, the tests and the documentation")
+    func filesAreFound() throws {
+        let paths = Set(try Self.files.get().map(\.path))
+        for path in [
+            "Sources/CoAP/Message.swift", "Tests/TidyTests/RepositoryTests.swift", "README.md", "docs/ARCHITECTURE.md",
+        ] {
+            #expect(paths.contains(path))
+        }
+        for (target, _) in Layers.allowed {
+            #expect(paths.contains { $0.hasPrefix("Sources/\(target)/") }, "the table of layers names \(target)")
+        }
+    }
+
+    @Test("The table of layers has no circle: each target imports only what stands above it")
+    func layersAreOrdered() {
+        var above: Set<String> = []
+        for (target, allowed) in Layers.allowed {
+            #expect(allowed.isSubset(of: above), "\(target) imports something below it")
+            above.insert(target)
+        }
+    }
+
+    @Test("Exemptions are few, have a reason and are still needed")
+    func exemptionsAreNeeded() throws {
+        let files = try Self.files.get()
+        #expect(Rule.uncheckedExemptions.count < 5)
+        for exemption in Rule.uncheckedExemptions + Rule.lengthExemptions {
+            #expect(exemption.reason.count > 20)
+            #expect(files.contains { $0.path == exemption.path }, "\(exemption.path) is gone")
+        }
+        for exemption in Rule.uncheckedExemptions {
+            let file = try #require(files.first { $0.path == exemption.path })
+            #expect(file.code.contains { $0.contains("@unchecked Sendable") || $0.contains("nonisolated(unsafe)") })
+        }
+    }
+}

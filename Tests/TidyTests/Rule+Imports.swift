@@ -1,0 +1,90 @@
+/// Which of our modules each target may import, from the bottom up: an import points at something further up this
+/// table.
+enum Layers {
+    static let allowed: KeyValuePairs<String, Set<String>> = [
+        "CBOR": [],
+        "CoAP": [],
+        "Cloud": [],
+        "OCF": ["CoAP", "CBOR", "Cloud"],
+        "CoAPTransport": ["CoAP"],
+        "CSQLite": [],
+        "SQLStore": ["Cloud", "CSQLite"],
+        "ServiceShell": [],
+        "Edge": ["CoAP", "CBOR", "OCF", "Cloud"],
+        "CoAPInterface": ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "Edge", "ServiceShell"],
+        "Northbound": ["CoAP", "CBOR", "OCF", "Cloud", "Edge", "ServiceShell"],
+        "Registry": ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell"],
+        "MockDevice": ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport"],
+        "Gateway": [
+            "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
+            "Northbound", "Registry",
+        ],
+        "Programs": ["Gateway", "MockDevice"],
+    ]
+
+    static let ours = Set(Self.allowed.map(\.key))
+
+    /// Modules of others that only some targets know.
+    static let reserved: [(modules: Set<String>, targets: Set<String>, why: String)] = [
+        (["CSQLite"], ["SQLStore"], "only SQLStore knows SQLite"),
+        (
+            [
+                "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "HTTPTypes", "Hummingbird",
+                "HummingbirdCore",
+            ],
+            ["Northbound", "ServiceShell"], "only Northbound and ServiceShell know an HTTP library"
+        ),
+        (["Crypto"], ["Cloud"], "only Cloud does cryptography"),
+        (
+            ["ArgumentParser"], ["ServiceShell", "MockDevice", "Gateway", "Programs"],
+            "only programs have a command line"
+        ),
+        (
+            ["NIOPosix"],
+            ["CoAPTransport", "SQLStore", "ServiceShell", "CoAPInterface", "Northbound", "MockDevice", "Gateway"],
+            "what decides does no input or output"
+        ),
+        (
+            ["Foundation", "FoundationNetworking"], [],
+            "full Foundation costs 45 MB a program; FoundationEssentials does"
+        ),
+    ]
+}
+
+extension Rule {
+    static let imports = [
+        Rule.line("Imports of our own modules point down the layers", in: { $0.isSwift && $0.isSource }) {
+            line, _, file in
+            guard let module = Self.importedModule(line) else { return nil }
+            guard let allowed = Layers.allowed.first(where: { $0.key == file.target })?.value else {
+                return "the target \(file.target) is not in the table of layers"
+            }
+            guard Layers.ours.contains(module), !allowed.contains(module) else { return nil }
+            return "\(file.target) may not import \(module)"
+        },
+        Rule.line("Modules of others stay where they belong", in: { $0.isSwift && $0.isSource }) { line, _, file in
+            guard let module = Self.importedModule(line) else { return nil }
+            let broken = Layers.reserved.first { $0.modules.contains(module) && !$0.targets.contains(file.target) }
+            return broken.map { "\(file.target) imports \(module), but \($0.why)" }
+        },
+        Rule.line("No type has its module's name", in: { $0.isSwift && $0.isSource }) { line, _, _ in
+            let words = line.split { !($0.isLetter || $0.isNumber || $0 == "_") }
+            for (word, next) in zip(words, words.dropFirst())
+            where ["struct", "class", "enum", "protocol", "actor", "typealias"].contains(word) {
+                if Layers.ours.contains(String(next)) { return "a type is called \(next), like a module" }
+            }
+            return nil
+        },
+    ]
+
+    /// The module an import line names: `package import struct NIOCore.ByteBuffer` names NIOCore.
+    static func importedModule(_ line: String) -> String? {
+        var words = line.split(separator: " ").map(String.init)[...]
+        let before: Set<String> = ["package", "public", "internal", "fileprivate", "private"]
+        while let word = words.first, word.hasPrefix("@") || before.contains(word) { words.removeFirst() }
+        guard words.popFirst() == "import" else { return nil }
+        let kinds: Set<String> = ["struct", "class", "enum", "protocol", "typealias", "func", "let", "var", "actor"]
+        if let word = words.first, kinds.contains(word) { words.removeFirst() }
+        return words.first.map { String($0.prefix { $0 != "." }) }
+    }
+}

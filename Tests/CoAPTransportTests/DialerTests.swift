@@ -70,7 +70,7 @@ struct DialerTests {
         #expect(late.code == .timedOut)
         #expect(late.message == "cloud:5683: no answer to the connection attempt within 250 ms")
         let unknown = TransportError(
-            connecting: SocketAddressError.unknown(host: "cloud", port: 5683), to: "cloud:5683")
+            connecting: SocketAddressError.unsupported, to: "cloud:5683")
         #expect(unknown.code == .unresolved)
         let other = TransportError(connecting: ChannelError.eof, to: "cloud:5683")
         #expect(other.code == .failed)

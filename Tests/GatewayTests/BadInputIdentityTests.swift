@@ -165,7 +165,7 @@ struct BadInputIdentityTests {
             let owner = try await gateway.owner("alice")
             let device = try await owner.device("lamp")
             for _ in 0..<3 {
-                let client = try await ScriptedPeer.connect(port: gateway.ports.http)
+                let client = try await ScriptedPeer.connect(port: gateway.httpPort)
                 try await client.send(
                     bytes: Array("GET /lamp/light HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(owner.token)\r\n\r\n".utf8))
                 let request = try await device.peer.receiveRequest(.get, "light")

@@ -41,7 +41,7 @@ struct ConformanceDiscoveryTests {
                 let di = try #require(link["di"]?.string)
                 #expect(link["anchor"] == .text("ocf://\(di)"))
                 #expect(
-                    link["eps"] == [.map(["ep": .text("coap+tcp://127.0.0.1:\(gateway.ports.coap)"), "pri": 1])])
+                    link["eps"] == [.map(["ep": .text("coap+tcp://127.0.0.1:\(gateway.coapPort)"), "pri": 1])])
                 #expect(link["p"]?["bm"] == 3)
             }
             #expect(try await foreign.discover() == ["/radio/volume"])

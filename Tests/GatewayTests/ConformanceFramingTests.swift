@@ -1,3 +1,4 @@
+import CBOR
 import CoAP
 import NIOCore
 import TestSupport

@@ -328,7 +328,7 @@ struct ConformanceRoutingTests {
                 #expect(link["href"] == href)
                 if href == "/lamp/light" {
                     #expect(
-                        link["eps"]?.elements?.first?["ep"] == .text("coap+tcp://127.0.0.1:\(gateway.ports.coap)"))
+                        link["eps"]?.elements?.first?["ep"] == .text("coap+tcp://127.0.0.1:\(gateway.coapPort)"))
                 }
             }
         }

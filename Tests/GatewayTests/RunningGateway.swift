@@ -17,6 +17,8 @@ struct RunningGateway: Sendable {
     private let peers = PeerList()
     private let group: ServiceGroup
 
+    var coapPort: Int { self.ports.coap }
+    var httpPort: Int { self.ports.http }
     var http: HTTPTestClient { HTTPTestClient(port: self.ports.http) }
     var admin: HTTPTestClient { HTTPTestClient(port: self.ports.admin) }
 

@@ -1,5 +1,5 @@
-import CoAP
 import Cloud
+import CoAP
 import NIOCore
 import OCF
 import Testing
@@ -44,7 +44,9 @@ struct SessionMachineTests {
     func beforeSignIn() {
         var machine = Machine(now: Self.start)
         for path in [OCFPath.directory, OCFPath.discovery, ["lamp", "light"], ["oic", "d"], []] {
-            guard case .answer(_, let response) = machine.received(Request(.get, path: path), id: Self.id(1), now: Self.start)
+            guard
+                case .answer(_, let response) = machine.received(
+                    Request(.get, path: path), id: Self.id(1), now: Self.start)
             else { Issue.record("\(path) was asked"); continue }
             #expect(response.code == .unauthorized)
         }
@@ -139,7 +141,8 @@ struct SessionMachineTests {
         for value in 2...4 {
             #expect(machine.received(Self.publish, id: Self.id(UInt64(value)), now: Self.start) == .wait)
         }
-        guard case .answer(let id, let response) = machine.received(Self.publish, id: Self.id(5), now: Self.start) else {
+        guard case .answer(let id, let response) = machine.received(Self.publish, id: Self.id(5), now: Self.start)
+        else {
             Issue.record("a fourth waits")
             return
         }
@@ -299,7 +302,9 @@ struct SessionMachineTests {
         let device = Request(.get, path: ["fan", "speed"])
         #expect(machine.received(device, id: Self.id(3), now: Self.start) == .relay(Self.id(3), device, session))
         for path in [[], ["fan"], ["", "fan"]] {
-            guard case .answer(_, let response) = machine.received(Request(.get, path: path), id: Self.id(4), now: Self.start)
+            guard
+                case .answer(_, let response) = machine.received(
+                    Request(.get, path: path), id: Self.id(4), now: Self.start)
             else { Issue.record("\(path) was asked"); continue }
             #expect(response.code == .notFound)
         }

@@ -126,7 +126,9 @@ struct EndTests {
         case peerCloses, peerAborts, weAbort, weClose, malformed, peerReleases
     }
 
-    @Test("Requests under way when the connection ends, ends each exactly once and as far as it had come", arguments: End.allCases)
+    @Test(
+        "Requests under way when the connection ends, ends each exactly once and as far as it had come",
+        arguments: End.allCases)
     func exactlyOnce(end: End) async throws {
         try await ListenerBench.with(ConnectionConfiguration(releaseGrace: .milliseconds(100))) { bench in
             let (peer, connection) = try await bench.pair()

@@ -1,5 +1,5 @@
-import CoAP
 import Cloud
+import CoAP
 import NIOCore
 import OCF
 import Testing
@@ -72,7 +72,9 @@ struct DeliveryTests {
         }
     }
 
-    @Test("A request lost with its connection is asked once more if that does no harm", arguments: [Code.get, .put, .fetch])
+    @Test(
+        "A request lost with its connection is asked once more if that does no harm",
+        arguments: [Code.get, .put, .fetch])
     func repeated(method: Code) async throws {
         let bench = try EdgeBench(ScriptedResponder(.answer(.unknown(.connectionLost)), .answer(.on)))
         #expect(await bench.ask(EdgeBench.request(method, "light")) == .on)

@@ -1,6 +1,6 @@
 import CBOR
-import CoAP
 import Cloud
+import CoAP
 import NIOCore
 import OCF
 import Synchronization

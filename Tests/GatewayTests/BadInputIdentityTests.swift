@@ -167,7 +167,8 @@ struct BadInputIdentityTests {
             for _ in 0..<3 {
                 let client = try await ScriptedPeer.connect(port: gateway.httpPort)
                 try await client.send(
-                    bytes: Array("GET /lamp/light HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(owner.token)\r\n\r\n".utf8))
+                    bytes: Array(
+                        "GET /lamp/light HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(owner.token)\r\n\r\n".utf8))
                 let request = try await device.peer.receiveRequest(.get, "light")
                 await client.close()
                 try await device.peer.answer(request, Response(.content, payload: ByteBuffer(string: "to nobody")))

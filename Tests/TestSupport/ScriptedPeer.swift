@@ -1,4 +1,5 @@
 package import CoAP
+import Glibc
 package import NIOCore
 import NIOPosix
 
@@ -26,12 +27,20 @@ package final class ScriptedPeer: Sendable {
     }
 
     /// Connects, and says nothing yet.
-    /// - Parameter staysHalfOpen: does not close when the other end has; a well-behaved peer does.
+    /// - Parameters:
+    ///   - localPort: the peer's own port; nil for any.
+    ///   - staysHalfOpen: does not close when the other end has; a well-behaved peer does.
     package static func connect(
-        port: Int, host: String = "127.0.0.1", staysHalfOpen: Bool = false
+        port: Int, host: String = "127.0.0.1", from localPort: Int? = nil, staysHalfOpen: Bool = false
     ) async throws -> ScriptedPeer {
         let inbox = Inbox()
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        if let localPort {
+            bootstrap = try bootstrap.channelOption(.socketOption(.so_reuseaddr), value: 1)
+                .bind(to: SocketAddress(ipAddress: host, port: localPort))
+        }
+        let channel =
+            try await bootstrap
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.allowRemoteHalfClosure, value: staysHalfOpen)
             .channelInitializer { channel in
@@ -74,6 +83,13 @@ package final class ScriptedPeer: Sendable {
     package func setReading(_ isOn: Bool) async throws {
         try await self.channel.setOption(.autoRead, value: isOn).get()
         if isOn { self.channel.read() }
+    }
+
+    /// Resets the connection, so that its address is free at once.
+    package func reset() async throws {
+        guard let socket = self.channel as? any SocketOptionProvider else { throw PeerError("no socket") }
+        try await socket.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+        await self.close()
     }
 
     /// Closes the connection without a word.
@@ -199,7 +215,8 @@ private final class Inbox: @unchecked Sendable {
                 self.waiter = promise
                 self.deadline = eventLoop.scheduleTask(in: ScriptedPeer.patience) {
                     self.waiter = nil
-                    promise.fail(PeerError("nothing came within \(ScriptedPeer.patience.nanoseconds / 1_000_000_000) s"))
+                    promise.fail(
+                        PeerError("nothing came within \(ScriptedPeer.patience.nanoseconds / 1_000_000_000) s"))
                 }
             }
             return promise.futureResult

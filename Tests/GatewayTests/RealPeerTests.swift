@@ -3,6 +3,7 @@ import CoAP
 import Foundation
 import Gateway
 import NIOCore
+import OCF
 import TestSupport
 import Testing
 
@@ -62,7 +63,7 @@ struct RealPeerTests {
             let light = try await owner.device("a-light")
             _ = try await light.publish("/light")
             let code = try await owner.deviceCode("aiocoap-device")
-            async let served = light.peer.serveOnce { request in
+            async let served = light.peer.serveOnce(as: .json) { request in
                 #expect(request.options.path == ["light"])
                 return ["value": true]
             }
@@ -94,14 +95,17 @@ extension Subprocess {
 
 extension ScriptedPeer {
     /// Waits for one request and answers it with 2.05.
-    func serveOnce(_ answer: @Sendable (Request) throws -> DataItem) async throws {
+    func serveOnce(
+        as format: ContentFormat = .ocfCBOR, _ answer: @Sendable (Request) throws -> DataItem
+    ) async throws {
         let message = try await self.receivePastCSM()
         guard message.code.kind == .request else { throw PeerError("\(message.code) where a request was expected") }
         let request = Request(message.code, options: message.options, payload: message.payload)
         var options = Options()
-        options.contentFormat = .ocfCBOR
-        try await self.send(
-            Message(code: .content, token: message.token, options: options, payload: try answer(request).encoded()))
+        options.contentFormat = format
+        let item = try answer(request)
+        let payload = format == .json ? JSONCoding.encode(item) : item.encoded()
+        try await self.send(Message(code: .content, token: message.token, options: options, payload: payload))
     }
 }
 

@@ -29,7 +29,7 @@ final class Subprocess: Sendable {
 
     // Foundation's Process is Sendable on Linux; its pipes are only touched by their own handlers.
     private let process: Process
-    private let input = Pipe()
+    private let input: Pipe
     private let state = Mutex(State())
 
     /// Starts `arguments[0]`, an absolute path or a program of ours.
@@ -38,14 +38,16 @@ final class Subprocess: Sendable {
     ) throws {
         let program = arguments[0].hasPrefix("/") ? arguments[0] : "\(Self.products)/\(arguments[0])"
         let process = Process()
+        let input = Self.pipe()
+        self.input = input
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = Array(arguments.dropFirst())
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.currentDirectoryURL = URL(fileURLWithPath: directory)
-        process.standardInput = self.input
+        process.standardInput = input
         self.process = process
-        let output = Pipe()
-        let errors = Pipe()
+        let output = Self.pipe()
+        let errors = Self.pipe()
         process.standardOutput = output
         process.standardError = errors
         let drained = DispatchGroup()
@@ -55,8 +57,22 @@ final class Subprocess: Sendable {
             let status = ended.terminationStatus
             drained.notify(queue: .global()) { self.finish(status) }
         }
-        try process.run()
+        try Self.starting.withLock { _ in try process.run() }
     }
+
+    /// No other child may inherit an end: it would keep the pipe open after our own child is gone.
+    private static func pipe() -> Pipe {
+        Self.starting.withLock { _ in
+            let pipe = Pipe()
+            for handle in [pipe.fileHandleForReading, pipe.fileHandleForWriting] {
+                _ = fcntl(handle.fileDescriptor, F_SETFD, FD_CLOEXEC)
+            }
+            return pipe
+        }
+    }
+
+    /// Held while a pipe is made and while a child is started.
+    private static let starting = Mutex<Void>(())
 
     private func drain(_ pipe: Pipe, into member: any WritableKeyPath<State, String> & Sendable, _ group: DispatchGroup) {
         group.enter()

@@ -150,7 +150,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix,
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", nioCore,
+                nioPosix,
                 logging, lifecycle,
                 "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),

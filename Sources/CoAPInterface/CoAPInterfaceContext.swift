@@ -1,5 +1,5 @@
-package import CoAP
 package import Cloud
+package import CoAP
 package import Logging
 package import NIOCore
 package import ServiceShell

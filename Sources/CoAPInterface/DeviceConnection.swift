@@ -1,6 +1,6 @@
+import Cloud
 import CoAP
 import CoAPTransport
-import Cloud
 import Logging
 import NIOCore
 import ServiceShell

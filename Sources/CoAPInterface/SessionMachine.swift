@@ -1,5 +1,5 @@
-package import CoAP
 package import Cloud
+package import CoAP
 package import NIOCore
 
 /// The rules of one connection's identity, without input or output: what may be asked before sign-in, in which order

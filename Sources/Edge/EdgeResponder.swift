@@ -1,5 +1,5 @@
-package import CoAP
 import Cloud
+package import CoAP
 package import OCF
 
 /// Takes a request for `/{di}/{href…}` to the device, wherever its session is, and sees to it that there is one answer.

@@ -1,6 +1,6 @@
 import CBOR
-import CoAP
 import Cloud
+import CoAP
 import NIOCore
 
 /// Rewrites lists of links that come from a device, so that whoever reads them can follow them through the cloud.

@@ -74,7 +74,8 @@ final class Subprocess: Sendable {
     /// Held while a pipe is made and while a child is started.
     private static let starting = Mutex<Void>(())
 
-    private func drain(_ pipe: Pipe, into member: any WritableKeyPath<State, String> & Sendable, _ group: DispatchGroup) {
+    private func drain(_ pipe: Pipe, into member: any WritableKeyPath<State, String> & Sendable, _ group: DispatchGroup)
+    {
         group.enter()
         pipe.fileHandleForReading.readabilityHandler = { handle in
             let data = handle.availableData

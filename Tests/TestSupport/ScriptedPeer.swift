@@ -157,7 +157,8 @@ private final class Inbox: @unchecked Sendable {
                 self.waiter = promise
                 self.deadline = eventLoop.scheduleTask(in: ScriptedPeer.patience) {
                     self.waiter = nil
-                    promise.fail(PeerError("nothing came within \(ScriptedPeer.patience.nanoseconds / 1_000_000_000) s"))
+                    promise.fail(
+                        PeerError("nothing came within \(ScriptedPeer.patience.nanoseconds / 1_000_000_000) s"))
                 }
             }
             return promise.futureResult

@@ -124,7 +124,8 @@ package enum RespondAction: Hashable, Sendable {
 package enum DeadlineAction: Hashable, Sendable {
     /// Nothing is due; look again at this time, if any.
     case wait(until: NIODeadline?)
-    /// These of our requests are over: late, or too large since the peer takes less. Then `next` may be written. Ask again.
+    /// These of our requests are over: late, or too large since the peer takes less. Then `next` may be written. Ask
+    /// again.
     case expire([ExchangeID: ExchangeError], next: [Outgoing])
     /// Write a Ping. Ask again.
     case ping(Message)

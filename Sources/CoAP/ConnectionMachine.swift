@@ -2,8 +2,8 @@ package import NIOCore
 
 /// The rules of one CoAP connection over a reliable transport (RFC 8323), for either end, without any input or output.
 ///
-/// It says what to write and whom to tell; it resolves nothing, reads no clock and makes no random numbers. Each request
-/// of ours that it takes ends exactly once: in `complete`, `expire`, `released` or `closed`.
+/// It says what to write and whom to tell; it resolves nothing, reads no clock and makes no random numbers. Each
+/// request of ours that it takes ends exactly once: in `complete`, `expire`, `released` or `closed`.
 ///
 /// It does not read bytes (`Message.init(readingFrameFrom:limits:)` does), knows nothing of resources or sessions, and
 /// does no block-wise transfers.

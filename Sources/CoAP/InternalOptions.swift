@@ -27,8 +27,8 @@ extension OptionNumber {
     package static let caller = OptionNumber(rawValue: 65293)
     /// In the answer to a sign-in: `client` or `device`, string.
     package static let sessionKind = OptionNumber(rawValue: 65292)
-    /// In the answer to a sign-in or refresh: how many milliseconds the session keeps its right, uint; absent: for ever.
-    /// A span and no moment, since the clocks of two programs differ.
+    /// In the answer to a sign-in or refresh: how many milliseconds the session keeps its right, uint; absent: for
+    /// ever. A span and no moment, since the clocks of two programs differ.
     package static let sessionExpiry = OptionNumber(rawValue: 65294)
     /// In an error to one of our programs: the name of the input at fault, string.
     package static let errorField = OptionNumber(rawValue: 65296)

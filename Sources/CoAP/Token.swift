@@ -30,7 +30,7 @@ package struct Token: Hashable, Sendable {
         }
     }
 
-    /// An eight-byte token with this big-endian value: the only kind we originate (ocf-wire: some TLS readers get
+    /// An eight-byte token with this big-endian value: the only kind we originate (some TLS readers get
     /// stuck on messages of six bytes or less).
     package init(eightBytes value: UInt64) {
         self.storage = .short(value: value, count: 8)

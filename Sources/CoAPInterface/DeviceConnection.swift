@@ -178,7 +178,8 @@ final class DeviceConnection: ConnectionDelegate {
         case .success(let claim):
             epoch = claim.route.epoch
         case .failure(let error):
-            // A sign-in never fails for want of a route: the epoch comes from the clock, and the route is written later.
+            // A sign-in never fails for want of a route: the epoch comes from the clock, and the route is written
+            // later.
             epoch = UInt64(clamping: SystemWallClock().now().milliseconds) * 1000
             self.logger.warning("route not written", metadata: .init([.deviceID: di.text, .error: error.reason]))
         }

@@ -100,8 +100,8 @@ package struct SessionMachine: ~Copyable {
         return self.start(isIdentity ? .identity(request, [id]) : .other(id, request))
     }
 
-    /// Adds `id` to an equal request that waits or is being answered. Only the last identity request can be repeated: one
-    /// behind another has to run again, since sign-in, sign-out, sign-in must end with a session.
+    /// Adds `id` to an equal request that waits or is being answered. Only the last identity request can be repeated:
+    /// one behind another has to run again, since sign-in, sign-out, sign-in must end with a session.
     private mutating func join(_ request: Request, id: IncomingID) -> Bool {
         for (index, entry) in self.waiting.enumerated().reversed() {
             guard case .identity(let last, let ids) = entry else { continue }
@@ -229,8 +229,8 @@ package struct SessionMachine: ~Copyable {
         return session
     }
 
-    /// An answer went out. True if the connection has collected too many refusals and is to be closed. Only our own 4.01
-    /// count: a device that lets nobody in says the same, and may be asked as often as a client likes.
+    /// An answer went out. True if the connection has collected too many refusals and is to be closed. Only our own
+    /// 4.01 count: a device that lets nobody in says the same, and may be asked as often as a client likes.
     package mutating func answered(_ code: Code) -> Bool {
         self.wasUnavailable = code == .serviceUnavailable
         return self.refusals >= self.limits.refusals

@@ -21,8 +21,8 @@ struct SessionHandle: Sendable {
 
 /// The sessions of this process, by device: the truth about who is connected here.
 ///
-/// As a `Responder` it delivers requests for `/{di}/…` to the session of that device, or says `Undelivered`. It waits for
-/// nobody and asks nobody else.
+/// As a `Responder` it delivers requests for `/{di}/…` to the session of that device, or says `Undelivered`. It waits
+/// for nobody and asks nobody else.
 package final class SessionTable: Responder, SessionEnder {
     private let sessions = Mutex<[DeviceID: SessionHandle]>([:])
 

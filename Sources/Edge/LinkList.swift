@@ -1,12 +1,12 @@
 import CBOR
-import CoAP
 import Cloud
+import CoAP
 import NIOCore
 
 /// Rewrites lists of links that come from a device, so that whoever reads them can follow them through the cloud.
 ///
-/// A device writes `/light`; seen from outside that is `/{di}/light`, at the address the client dialled. Only answers to
-/// `/oic/res` and to the links interface are touched: everything else passes byte for byte.
+/// A device writes `/light`; seen from outside that is `/{di}/light`, at the address the client dialled. Only answers
+/// to `/oic/res` and to the links interface are touched: everything else passes byte for byte.
 enum LinkList {
     static func isAsked(for request: Request) -> Bool {
         guard request.method == .get else { return false }

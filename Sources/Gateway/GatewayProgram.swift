@@ -56,7 +56,8 @@ package enum GatewayProgram {
 
     /// Where it listens, and what to type next.
     static func greeting(_ configuration: GatewayConfiguration, _ ports: EmbeddedGateway.Ports) -> String {
-        let host = configuration.bindAddress.contains(":") ? "[\(configuration.bindAddress)]" : configuration.bindAddress
+        let host =
+            configuration.bindAddress.contains(":") ? "[\(configuration.bindAddress)]" : configuration.bindAddress
         let device = configuration.coapPort == 5683 && host == "127.0.0.1" ? "" : " --address \(host):\(ports.coap)"
         let register =
             configuration.registrationOpen

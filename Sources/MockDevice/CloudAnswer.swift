@@ -2,8 +2,8 @@ import CBOR
 package import Cloud
 package import CoAP
 
-/// What a cloud's successful answers say. Reading is as strict as real devices are: what these could not use counts as a
-/// fault of the cloud.
+/// What a cloud's successful answers say. Reading is as strict as real devices are: what these could not use counts as
+/// a fault of the cloud.
 package enum CloudAnswer {
     package struct Login: Sendable, Equatable {
         package let tokens: Tokens

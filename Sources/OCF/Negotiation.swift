@@ -153,7 +153,8 @@ extension Request {
 extension Response {
     /// The payload as an item, nil without one.
     ///
-    /// - Throws: `PayloadError` for a Content-Format other than 10000, 60 and 50, and for a payload that does not decode.
+    /// - Throws: `PayloadError` for a Content-Format other than 10000, 60 and 50, and for a payload that does not
+    ///   decode.
     package func item(limits: DecodingLimits = .standard) throws(PayloadError) -> DataItem? {
         guard let payload = self.payload else { return nil }
         guard let format = self.options.contentFormat, [.ocfCBOR, .cbor, .json].contains(format) else {

@@ -3,8 +3,9 @@ package import CoAP
 
 /// The queries of a request as names and values.
 ///
-/// One Uri-Query is one `name=value` (RFC 7252 §6.4). Some older stacks put `a=1&b=2` or `a=1;b=2` into one option; so a
-/// separator counts where a name and an equals sign follow it, and is part of the value elsewhere: ids may contain both.
+/// One Uri-Query is one `name=value` (RFC 7252 §6.4). Some older stacks put `a=1&b=2` or `a=1;b=2` into one option; so
+/// a separator counts where a name and an equals sign follow it, and is part of the value elsewhere: ids may contain
+/// both.
 package struct Query: Hashable, Sendable {
     package struct Pair: Hashable, Sendable {
         package let name: String

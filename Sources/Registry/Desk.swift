@@ -41,10 +41,8 @@ struct Desk: Sendable {
             let (resource, variable) = try self.resource(path, request.options)
             found = resource
             guard let handler = resource.methods[request.method] else {
-                throw PayloadError(
-                    .methodNotAllowed,
-                    "\(resource.pattern) takes \(resource.methods.keys.compactMap(\.name).sorted().joined(separator: ", "))"
-                )
+                let taken = resource.methods.keys.compactMap(\.name).sorted().joined(separator: ", ")
+                throw PayloadError(.methodNotAllowed, "\(resource.pattern) takes \(taken)")
             }
             let exchange = try Self.exchange(request, variable: variable)
             return (resource, try await handler(exchange))

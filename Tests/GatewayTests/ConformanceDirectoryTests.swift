@@ -117,7 +117,7 @@ struct ConformanceDirectoryTests {
             let device = try await gateway.owner("alice").device("lamp")
             let request = Self.publish(
                 "lamp",
-                // A number of its own in each, as the reference device sends it: the answer is no longer than the request.
+                // A number in each, as the reference device sends it: the answer is no longer than the request.
                 .array(
                     (0..<150).map {
                         Self.link("/resource/\($0)", ["ins": .unsigned(1_231_433_875), "title": "one of many links"])

@@ -37,7 +37,9 @@ struct ProgramTests {
         #expect(ended.errors.contains("--http-port"))
     }
 
-    @Test("A port in use is named together with the variable that moves it", arguments: ["HTTP_PORT", "COAP_PORT", "ADMIN_PORT"])
+    @Test(
+        "A port in use is named together with the variable that moves it",
+        arguments: ["HTTP_PORT", "COAP_PORT", "ADMIN_PORT"])
     func portInUse(variable: String) async throws {
         try await GatewayProcess.with { gateway in
             var settings = [
@@ -68,7 +70,8 @@ struct ProgramTests {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let first = try await GatewayProcess.start(directory: directory)
-        let user = try await HTTPTestClient(port: first.http)
+        let user =
+            try await HTTPTestClient(port: first.http)
             .post("/register/user", "{\"uid\": \"u\", \"authprovider\": \"github\"}").member("accesstoken") ?? ""
         #expect(await first.stop().status == 0)
         let second = try await GatewayProcess.start(directory: directory)

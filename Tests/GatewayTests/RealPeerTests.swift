@@ -3,6 +3,7 @@ import CoAP
 import Foundation
 import Gateway
 import NIOCore
+import OCF
 import TestSupport
 import Testing
 
@@ -41,7 +42,10 @@ struct RealPeerTests {
                 ])
             #expect(published["links"]?.elements?.first?["ins"]?.integer != nil)
             let found = try await client.get("/oic/res")
-            #expect(found.elements?.compactMap { $0["href"]?.string }.sorted() == ["/a-light/light", "/libcoap-device/clock"])
+            #expect(
+                found.elements?.compactMap { $0["href"]?.string }.sorted() == [
+                    "/a-light/light", "/libcoap-device/clock",
+                ])
 
             async let served = light.peer.serveOnce { request in
                 #expect(request.options.path == ["light"])
@@ -50,7 +54,8 @@ struct RealPeerTests {
             let read = try await client.get("/a-light/light")
             #expect(read["value"]?.flag == true)
             try await served
-            joint.signal(SIGTERM)
+            // A child inherits the blocked signals of the thread that started it, so only this one is sure to arrive.
+            joint.signal(SIGKILL)
             _ = await joint.ended()
         }
     }
@@ -62,7 +67,7 @@ struct RealPeerTests {
             let light = try await owner.device("a-light")
             _ = try await light.publish("/light")
             let code = try await owner.deviceCode("aiocoap-device")
-            async let served = light.peer.serveOnce { request in
+            async let served = light.peer.serveOnce(as: .json) { request in
                 #expect(request.options.path == ["light"])
                 return ["value": true]
             }
@@ -94,14 +99,17 @@ extension Subprocess {
 
 extension ScriptedPeer {
     /// Waits for one request and answers it with 2.05.
-    func serveOnce(_ answer: @Sendable (Request) throws -> DataItem) async throws {
+    func serveOnce(
+        as format: ContentFormat = .ocfCBOR, _ answer: @Sendable (Request) throws -> DataItem
+    ) async throws {
         let message = try await self.receivePastCSM()
         guard message.code.kind == .request else { throw PeerError("\(message.code) where a request was expected") }
         let request = Request(message.code, options: message.options, payload: message.payload)
         var options = Options()
-        options.contentFormat = .ocfCBOR
-        try await self.send(
-            Message(code: .content, token: message.token, options: options, payload: try answer(request).encoded()))
+        options.contentFormat = format
+        let item = try answer(request)
+        let payload = format == .json ? JSONCoding.encode(item) : item.encoded()
+        try await self.send(Message(code: .content, token: message.token, options: options, payload: payload))
     }
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Synchronization
 import TestSupport
 
@@ -27,52 +28,102 @@ final class Subprocess: Sendable {
         var ending: [CheckedContinuation<Int32, Never>] = []
     }
 
-    // Foundation's Process is Sendable on Linux; its pipes are only touched by their own handlers.
-    private let process: Process
-    private let input = Pipe()
+    private let pid: pid_t
+    /// Our end of its standard input.
+    private let input: Int32
     private let state = Mutex(State())
 
     /// Starts `arguments[0]`, an absolute path or a program of ours.
+    ///
+    /// By `posix_spawn`, so that the child begins with no signal blocked, whichever thread starts it, and inherits no
+    /// descriptor but its own three: Foundation's Process promises neither.
     init(
         _ arguments: [String], environment: [String: String] = [:], directory: String = Subprocess.root
     ) throws {
         let program = arguments[0].hasPrefix("/") ? arguments[0] : "\(Self.products)/\(arguments[0])"
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = Array(arguments.dropFirst())
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.currentDirectoryURL = URL(fileURLWithPath: directory)
-        process.standardInput = self.input
-        self.process = process
-        let output = Pipe()
-        let errors = Pipe()
-        process.standardOutput = output
-        process.standardError = errors
-        let drained = DispatchGroup()
-        self.drain(output, into: \.output, drained)
-        self.drain(errors, into: \.errors, drained)
-        process.terminationHandler = { ended in
-            let status = ended.terminationStatus
-            drained.notify(queue: .global()) { self.finish(status) }
+        Self.starting.lock()
+        defer { Self.starting.unlock() }
+        let input = try Self.pipe()
+        let output = try Self.pipe()
+        let errors = try Self.pipe()
+
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, input.read, STDIN_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, output.write, STDOUT_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, errors.write, STDERR_FILENO)
+
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+
+        let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0)=\($1)" }
+        let words = (["env", "-C", directory, program] + arguments.dropFirst()).map { strdup($0) } + [nil]
+        let settings = variables.map { strdup($0) } + [nil]
+        defer { for text in words + settings { free(text) } }
+        var pid: pid_t = 0
+        let result = posix_spawn(&pid, "/usr/bin/env", &actions, &attributes, words, settings)
+        for descriptor in [input.read, output.write, errors.write] { close(descriptor) }
+        guard result == 0 else {
+            for descriptor in [input.write, output.read, errors.read] { close(descriptor) }
+            throw PeerError("\(program) cannot be started: \(String(cString: strerror(result)))")
         }
-        try process.run()
+        self.pid = pid
+        self.input = input.write
+        self.watch(output.read, errors.read)
     }
 
-    private func drain(_ pipe: Pipe, into member: any WritableKeyPath<State, String> & Sendable, _ group: DispatchGroup) {
-        group.enter()
-        pipe.fileHandleForReading.readabilityHandler = { handle in
-            let data = handle.availableData
-            guard !data.isEmpty else {
-                handle.readabilityHandler = nil
-                group.leave()
-                return
+    /// Held from the first pipe to the child's start, so that no other child can inherit an end.
+    private static let starting = NSLock()
+
+    private static func pipe() throws -> (read: Int32, write: Int32) {
+        var ends: [Int32] = [0, 0]
+        guard Glibc.pipe(&ends) == 0 else { throw PeerError("no pipe: \(String(cString: strerror(errno)))") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    /// One thread for each stream and one for the end, none of them Swift's own.
+    private func watch(_ output: Int32, _ errors: Int32) {
+        let streams = DispatchGroup()
+        for (descriptor, isOutput) in [(output, true), (errors, false)] {
+            streams.enter()
+            Thread.detachNewThread {
+                self.drain(descriptor, isOutput: isOutput)
+                streams.leave()
             }
+        }
+        Thread.detachNewThread {
+            var status: Int32 = 0
+            while waitpid(self.pid, &status, 0) == -1, errno == EINTR {}
+            // A grandchild may hold a stream open; what the child itself wrote is there by then.
+            _ = streams.wait(timeout: .now() + 1)
+            let signal = status & 0x7F
+            self.finish(signal == 0 ? (status >> 8) & 0xFF : 128 + signal)
+        }
+    }
+
+    private func drain(_ descriptor: Int32, isOutput: Bool) {
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = read(descriptor, &bytes, bytes.count)
+            if count == -1, errno == EINTR { continue }
+            guard count > 0 else { break }
+            let text = String(decoding: bytes[..<count], as: UTF8.self)
             let told = self.state.withLock { state in
-                state[keyPath: member] += String(decoding: data, as: UTF8.self)
+                if isOutput { state.output += text } else { state.errors += text }
                 return state.takeFulfilled()
             }
             for continuation in told { continuation.resume(returning: true) }
         }
+        close(descriptor)
     }
 
     private func finish(_ status: Int32) {
@@ -110,20 +161,21 @@ final class Subprocess: Sendable {
 
     /// Writes to its standard input.
     func type(_ text: String) throws {
-        try self.input.fileHandleForWriting.write(contentsOf: Data(text.utf8))
+        let bytes = Array(text.utf8)
+        guard write(self.input, bytes, bytes.count) == bytes.count else { throw PeerError("it does not read") }
     }
 
-    func closeInput() throws {
-        try self.input.fileHandleForWriting.close()
+    func closeInput() {
+        close(self.input)
     }
 
     func signal(_ number: Int32) {
-        kill(self.process.processIdentifier, number)
+        kill(self.pid, number)
     }
 
     /// Waits for its end; ends it by force after `patience`.
     func ended(patience: Double = 120) async -> Ended {
-        let pid = self.process.processIdentifier
+        let pid = self.pid
         let watchdog = DispatchWorkItem { kill(pid, SIGKILL) }
         DispatchQueue.global().asyncAfter(deadline: .now() + patience, execute: watchdog)
         let status = await withCheckedContinuation { continuation in
@@ -142,7 +194,7 @@ final class Subprocess: Sendable {
         _ arguments: [String], environment: [String: String] = [:], directory: String = Subprocess.root
     ) async throws -> Ended {
         let process = try Subprocess(arguments, environment: environment, directory: directory)
-        try process.closeInput()
+        process.closeInput()
         return await process.ended()
     }
 }

@@ -15,7 +15,8 @@ package struct HTTPTestAnswer: Sendable {
         self.headers.first { $0.name.lowercased() == name.lowercased() }?.value
     }
 
-    /// The value of a text member of the JSON body, found without a JSON parser of ours: tests read what curl would show.
+    /// The value of a text member of the JSON body, found without a JSON parser of ours: tests read what curl would
+    /// show.
     package func member(_ name: String) -> String? {
         let text = self.text
         guard let key = text.range(ofLiteral: "\"\(name)\"") else { return nil }

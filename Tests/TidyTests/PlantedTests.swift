@@ -101,8 +101,8 @@ struct PlantedTests {
         Planted(
             rule: "A line has at most 120 columns",
             path: source,
-            bad: [String(repeating: "x", count: 121)],
-            good: [String(repeating: "x", count: 120)],
+            bad: [String(repeating: "x", count: 121), "// " + String(repeating: "x", count: 118)],
+            good: [String(repeating: "x", count: 120), "    + \"" + String(repeating: "x", count: 120) + "\""],
         ),
         Planted(
             rule: "A file has at most 500 lines",

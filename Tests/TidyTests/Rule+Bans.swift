@@ -72,7 +72,10 @@ extension Rule {
         Rule(sentence: "A line has at most 120 columns") { file in
             guard file.isSwift else { return [] }
             return file.lines.enumerated().compactMap { index, line in
-                line.count > 120 ? Violation(file: file, index: index, problem: "\(line.count) columns") : nil
+                // What swift-format cannot break either: a text that stands alone in its line.
+                let code = line.drop { " +?:".contains($0) }
+                guard line.count > 120, !code.hasPrefix("\"") else { return nil }
+                return Violation(file: file, index: index, problem: "\(line.count) columns")
             }
         },
         Rule(sentence: "A file has at most 500 lines") { file in

@@ -23,18 +23,26 @@ package final class CoAPInterfaceMetrics: Sendable {
 
     /// - Parameter direction: `in` from devices and clients, `out` to devices.
     func request(direction: String, resource: String, code: Code, took: Duration) {
-        let counter = self.requests.withLock { counters in
-            counters.existing(RequestKey(direction: direction, resource: resource, code: code)) {
+        self.count(RequestKey(direction: direction, resource: resource, code: code))
+        let (seconds, attoseconds) = took.components
+        self.duration.recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+    }
+
+    /// A request that was answered before its resource was looked at.
+    func refused(with code: Code) {
+        self.count(RequestKey(direction: "in", resource: "refused", code: code))
+    }
+
+    private func count(_ key: RequestKey) {
+        self.requests.withLock { counters in
+            counters.existing(key) {
                 Counter(
                     label: "coap.requests",
                     dimensions: [
                         ("direction", $0.direction), ("resource", $0.resource), ("code", "\($0.code)"),
                     ])
             }
-        }
-        counter.increment()
-        let (seconds, attoseconds) = took.components
-        self.duration.recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+        }.increment()
     }
 
     func connectionEnded(_ end: ConnectionEnd) {
@@ -52,20 +60,20 @@ package final class CoAPInterfaceMetrics: Sendable {
     }
 
     func sessionBegan(tookOver: Bool) {
-        self.activeGauge.record(
-            self.active.withLock { count in
-                count += 1
-                return count
-            })
+        self.changeActive(by: 1)
         if tookOver { self.takeovers.increment() }
     }
 
     func sessionEnded() {
-        self.activeGauge.record(
-            self.active.withLock { count in
-                count -= 1
-                return count
-            })
+        self.changeActive(by: -1)
+    }
+
+    private func changeActive(by difference: Int) {
+        // Recorded under the lock, lest an older value overtake a newer one and stay.
+        self.active.withLock { count in
+            count += difference
+            self.activeGauge.record(count)
+        }
     }
 }
 

@@ -13,9 +13,12 @@ final class DeviceConnection: ConnectionDelegate {
     private var machine: SessionMachine
     private var connection: CoAPConnection?
     private var timer: Scheduled<Void>?
+    private var timerDeadline: NIODeadline?
     /// When each request came, for its access line.
     private var requests: [IncomingID: RequestLine] = [:]
     private var hasEnded = false
+    /// What `SessionTable.revision` was when the registry was asked: a right taken away since then outweighs its answer.
+    private var askedAt: UInt64 = 0
 
     init(context: CoAPInterfaceContext) {
         self.context = context
@@ -33,7 +36,7 @@ final class DeviceConnection: ConnectionDelegate {
     }
 
     func connectionReceived(_ request: Request, id: IncomingID) {
-        self.requests[id] = RequestLine(request)
+        self.requests[id] = RequestLine(request, session: self.machine.session)
         self.perform(self.machine.received(request, id: id, now: .now()))
     }
 
@@ -43,8 +46,23 @@ final class DeviceConnection: ConnectionDelegate {
         self.context.routes.mark(session.di, pod: self.context.pod, epoch: session.epoch, as: .moving)
     }
 
+    func connectionRefused(with code: Code) {
+        self.context.metrics.refused(with: code)
+        self.logger.debug(
+            "request refused unread",
+            metadata: .init([.coapCode: "\(code)", .peerAddress: self.connection?.peerAddress]))
+    }
+
     func connectionIgnored(_ message: IgnoredMessage) {
         self.context.metrics.ignored(message)
+        switch message {
+        case .csm, .pong, .heldPong, .empty:
+            break
+        case .unmatchedResponse, .unknownSignal, .unassignedClass, .afterClose, .suppressedReply:
+            self.logger.debug(
+                "message ignored",
+                metadata: .init([.reason: message.rawValue, .peerAddress: self.connection?.peerAddress]))
+        }
     }
 
     func connectionEnded(_ end: ConnectionEnd) {
@@ -72,6 +90,7 @@ final class DeviceConnection: ConnectionDelegate {
         case .wait:
             break
         case .identify(let id, let request):
+            self.askedAt = self.context.sessions.revision
             self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
                 this.identityAnswered(response)
             }
@@ -137,8 +156,9 @@ final class DeviceConnection: ConnectionDelegate {
     }
 
     private func answer(_ id: IncomingID, _ response: Response) {
-        self.connection?.respond(to: id, with: response)
+        // In this order: the answer may be the last thing the connection waited for, and then it ends here and now.
         self.record(id, response: response)
+        self.connection?.respond(to: id, with: response)
         if self.machine.answered(response.code) {
             self.connection?.abort("too many refused requests: sign in with a valid token, or reconnect later")
         }
@@ -192,12 +212,28 @@ final class DeviceConnection: ConnectionDelegate {
         let handle = SessionHandle(
             session: session, eventLoop: connection.eventLoop,
             connection: NIOLoopBound(self, eventLoop: connection.eventLoop))
-        let loser = self.context.sessions.enter(handle)
+        let loser: SessionHandle?
+        switch self.context.sessions.enter(handle, askedAt: self.askedAt) {
+        case .entered(let other):
+            loser = other
+        case .revoked:
+            return self.refuse(ids)
+        }
         self.context.metrics.sessionBegan(tookOver: loser != nil)
         for id in ids { self.answer(id, response) }
         if let loser {
             loser.onLoop { $0.supersede(loser.session) }
         }
+        self.proceed()
+    }
+
+    /// The registry granted a sign-in whose right was taken away before the session had begun.
+    private func refuse(_ ids: [IncomingID]) {
+        if let session = self.machine.endSession(now: .now()) {
+            self.context.routes.drop(session.di, pod: self.context.pod, epoch: session.epoch)
+        }
+        let text = "the registration was deleted or replaced meanwhile: sign up again"
+        for id in ids { self.answer(id, Response(.unauthorized, diagnostic: text)) }
         self.proceed()
     }
 
@@ -226,8 +262,9 @@ final class DeviceConnection: ConnectionDelegate {
         guard self.machine.session?.epoch == session.epoch, let ended = self.machine.endSession(now: .now()) else {
             return
         }
-        self.context.sessions.leave(ended)
-        self.context.metrics.sessionEnded()
+        // What waits for the old session is for the edge to send to the new one, which is in the table already. The
+        // route is the winner's, so marking it does nothing here.
+        self.ended(ended, as: .left)
         self.logger.info(
             "session superseded",
             metadata: .init([.deviceID: session.di.text, .peerAddress: self.connection?.peerAddress]))
@@ -238,6 +275,8 @@ final class DeviceConnection: ConnectionDelegate {
     func revoke(di: DeviceID, reason: String) {
         guard self.machine.session?.di == di, let ended = self.machine.endSession(now: .now()) else { return }
         self.ended(ended, as: nil)
+        // A device that signs up anew on the connection of its old session must have the answer, and signs in next.
+        guard !self.machine.isAccountAsked else { return self.schedule() }
         self.connection?.abort(reason)
     }
 
@@ -276,13 +315,19 @@ final class DeviceConnection: ConnectionDelegate {
 
     private func schedule() {
         guard !self.hasEnded, let connection = self.connection else { return }
-        self.timer?.cancel()
-        self.timer = nil
         switch self.machine.deadlineReached(now: .now()) {
         case .wait(until: nil):
             break
         case .wait(until: .some(let time)):
-            self.timer = connection.eventLoop.assumeIsolated().scheduleTask(deadline: time) { self.schedule() }
+            // To cancel a timer costs a search through all timers of the event loop, and this comes with every answer:
+            // one that fires early costs one look.
+            if let timerDeadline = self.timerDeadline, timerDeadline <= time { return }
+            self.timer?.cancel()
+            self.timerDeadline = time
+            self.timer = connection.eventLoop.assumeIsolated().scheduleTask(deadline: time) {
+                self.timerDeadline = nil
+                self.schedule()
+            }
         case .expired(let session):
             self.logger.debug("session expired", metadata: .init([.deviceID: session.di.text]))
             self.ended(session, as: .left)
@@ -297,14 +342,15 @@ final class DeviceConnection: ConnectionDelegate {
     private func record(_ id: IncomingID, response: Response?) {
         guard let line = self.requests.removeValue(forKey: id) else { return }
         let took = line.started.duration(to: .now)
+        let session = self.machine.session ?? line.session
         if let response {
             self.context.metrics.request(direction: "in", resource: line.path, code: response.code, took: took)
         }
         self.context.accessLog.record(
             AccessRecord(
                 .coap, requestID: line.requestID, method: line.method, path: line.path,
-                status: response.map { "\($0.code)" }, device: self.machine.session?.di.text,
-                principal: self.machine.session?.principal,
+                status: response.map { "\($0.code)" }, device: session?.di.text,
+                principal: session?.principal,
                 outcome: response.map(AccessOutcome.init) ?? .abandoned, duration: took,
                 peer: self.connection?.peerAddress))
     }

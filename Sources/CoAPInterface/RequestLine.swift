@@ -7,8 +7,11 @@ struct RequestLine {
     let method: String
     let path: String
     let started: ContinuousClock.Instant
+    /// Whose connection it was when the request came: a sign-out has no session any more when it is answered.
+    let session: Session?
 
-    init(_ request: Request) {
+    init(_ request: Request, session: Session?) {
+        self.session = session
         self.requestID = Self.makeID()
         self.method = request.method.name ?? "\(request.method)"
         self.path = Resource.pattern(of: request.options.path ?? [])

@@ -142,6 +142,11 @@ package struct SessionMachine: ~Copyable {
         return self.start(self.waiting.removeFirst())
     }
 
+    /// Whether a sign-up or sign-off is being answered.
+    package var isAccountAsked: Bool {
+        self.pending.map { Resource(path: $0.request.options.path ?? []) == .account } ?? false
+    }
+
     // MARK: The registry's answers
 
     package mutating func identityAnswered(_ response: Response, now: NIODeadline) -> IdentityAction {

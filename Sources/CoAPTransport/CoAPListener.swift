@@ -32,6 +32,9 @@ package final class CoAPListener: Sendable {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(
+                .tcpOption(.init(rawValue: Self.userTimeoutOption)), value: limits.userTimeoutMilliseconds
+            )
+            .childChannelOption(
                 .writeBufferWaterMark,
                 value: .init(low: limits.outboundBufferBytes / 4, high: limits.outboundBufferBytes)
             )
@@ -62,6 +65,9 @@ package final class CoAPListener: Sendable {
 
     /// The port that was bound.
     package var port: Int { self.channel.localAddress?.port ?? 0 }
+
+    /// `TCP_USER_TIMEOUT` of Linux: how long sent bytes may stay unacknowledged before the connection counts as lost.
+    private static let userTimeoutOption: CInt = 18
 
     /// How many peers a second are asked to come back after a Release: well below what one process takes.
     private static let returnsPerSecond = 500

@@ -10,10 +10,17 @@ package protocol ConnectionDelegate: AnyObject {
     func connectionReceived(_ request: Request, id: IncomingID)
     /// The peer sent a Release and will be closed once nothing is in flight.
     func connectionReleased()
+    /// A request was answered before anybody looked at its resource: its options are wrong, or too many are under way.
+    func connectionRefused(with code: Code)
     /// Something came in that needs nothing done.
     func connectionIgnored(_ message: IgnoredMessage)
-    /// Nothing comes after this. All requests were completed before.
+    /// The end is decided; bytes already written may still be on their way. Nothing comes after this, and all requests
+    /// were completed before.
     func connectionEnded(_ end: ConnectionEnd)
+}
+
+extension ConnectionDelegate {
+    package func connectionRefused(with code: Code) {}
 }
 
 /// What the transport itself bounds, beside the machine's own bounds.
@@ -26,19 +33,23 @@ package struct TransportLimits: Sendable {
     /// How many bytes may wait for a slow reader, and for how long.
     package var outboundBufferBytes: Int
     package var slowReaderTimeout: TimeAmount
+    /// How long bytes on their way to a peer may stay unacknowledged by its kernel (`TCP_USER_TIMEOUT`): a device whose
+    /// way back is gone is noticed with the first request, not after a quarter of an hour of retransmissions.
+    package var userTimeoutMilliseconds: Int
     /// How long after an Abort we wait for the peer to close, so that a reset does not overtake the Abort.
     package var abortLinger: TimeAmount
 
     package init(
         messagesPerSecond: Int? = 200, messageBurst: Int = 400, messagesPerTurn: Int = 16,
         outboundBufferBytes: Int = 256 * 1024, slowReaderTimeout: TimeAmount = .seconds(30),
-        abortLinger: TimeAmount = .seconds(1)
+        userTimeoutMilliseconds: Int = 20_000, abortLinger: TimeAmount = .seconds(1)
     ) {
         self.messagesPerSecond = messagesPerSecond
         self.messageBurst = messageBurst
         self.messagesPerTurn = messagesPerTurn
         self.outboundBufferBytes = outboundBufferBytes
         self.slowReaderTimeout = slowReaderTimeout
+        self.userTimeoutMilliseconds = userTimeoutMilliseconds
         self.abortLinger = abortLinger
     }
 }

@@ -22,7 +22,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private var context: ChannelHandlerContext?
     /// Bytes of messages that are not whole yet, or not handled yet.
-    private var buffer = ByteBuffer()
+    private(set) var buffer = ByteBuffer()
     private var rate: MessageRate?
     private var completions: [ExchangeID: Completion] = [:]
 
@@ -34,6 +34,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private var isReading = false
     private var needsFlush = false
     private var end: ConnectionEnd?
+    private var hasToldDelegate = false
     private var hasReportedEnd = false
     /// Handling stopped in the middle of the buffer: for the others' turn, the rate, or a slow reader.
     private var isPaused = false
@@ -84,6 +85,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
         if self.buffer.readableBytes == 0 {
             self.buffer = bytes
         } else {
+            // What was read stays in front of the rest until it is discarded: with a peer whose every segment ends in
+            // the middle of a message the buffer would grow for ever.
+            self.buffer.discardReadBytes()
             self.buffer.writeBuffer(&bytes)
         }
         self.isReading = true
@@ -112,7 +116,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             self.slowReaderTimer?.cancel()
             self.slowReaderTimer = nil
             self.resumeReading()
-        } else if self.slowReaderTimer == nil {
+        } else if self.slowReaderTimer == nil, self.end == nil {
             self.slowReaderTimer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.slowReaderTimeout) {
                 self.finish(.closedByUs("the peer reads too slowly"))
             }
@@ -179,11 +183,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private func resume() {
         guard self.end == nil else { return }
+        // One flush for all of them, as in a read cycle.
+        self.isReading = true
         self.handleBuffered()
-        if !self.isReading {
-            self.flush()
-            self.schedule()
-        }
+        self.isReading = false
+        self.flush()
+        self.schedule()
         self.resumeReading()
     }
 
@@ -201,6 +206,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
             self.delegate.connectionReceived(request, id: id)
         case .reply(let message):
             self.write(message)
+            if message.code.kind == .response {
+                self.delegate.connectionRefused(with: message.code)
+            }
         case .complete(let id, let result, let next, let end):
             self.write(next)
             self.complete(id, result)
@@ -286,7 +294,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.write(message)
         self.halfClose(context, end)
         self.close(in: self.limits.abortLinger)
-        self.failRequests()
+        self.tellEnd(end)
     }
 
     /// Closes once the kernel has taken every byte written so far: the last answer may be larger than its buffer. The
@@ -299,7 +307,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             self.close(in: self.limits.abortLinger)
         }
         self.close(in: self.limits.slowReaderTimeout)
-        self.failRequests()
+        self.tellEnd(end)
     }
 
     private func close(in time: TimeAmount) {
@@ -328,7 +336,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.end = end
         self.needsFlush = false
         self.context?.flush()
-        self.failRequests()
+        self.tellEnd(end)
         self.context?.close(promise: nil)
     }
 
@@ -429,15 +437,23 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
     }
 
+    /// As soon as the end is decided: whoever stands behind the connection must not go on for as long as the bytes do,
+    /// with a sign-in that was under way least of all.
+    private func tellEnd(_ end: ConnectionEnd) {
+        self.timer?.cancel()
+        self.slowReaderTimer?.cancel()
+        self.failRequests()
+        guard !self.hasToldDelegate else { return }
+        self.hasToldDelegate = true
+        self.delegate.connectionEnded(end)
+    }
+
     private func reportEnd(_ end: ConnectionEnd) {
         guard !self.hasReportedEnd else { return }
         self.hasReportedEnd = true
         self.end = end
-        self.timer?.cancel()
-        self.slowReaderTimer?.cancel()
         self.lingerTimer?.cancel()
-        self.failRequests()
-        self.delegate.connectionEnded(end)
+        self.tellEnd(end)
         self.ended.succeed(end)
     }
 }

@@ -1,5 +1,5 @@
-package import CoAP
 import Cloud
+package import CoAP
 package import OCF
 
 /// Takes a request for `/{di}/{href…}` to the device, wherever its session is, and sees to it that there is one answer.
@@ -69,14 +69,15 @@ package struct EdgeResponder: Responder {
 
         private func conclude(_ response: Response, first: Response?) {
             switch response.options.undelivered {
-            case .noSession, .superseded, .moving:
-                if let first {
-                    // The second attempt found nobody, the first one may have been acted on: that is what counts.
-                    return self.answer(first)
-                }
-                return self.explain(response)
+            case .superseded, .moving:
+                // The device may have signed in anew meanwhile, and nothing was acted on: whatever the method is.
+                guard first != nil else { return self.attempt(first: response) }
+                return self.giveUp(response, first: first)
+            case .noSession:
+                return self.giveUp(response, first: first)
             case .queueFull, .late:
-                return self.answer(response)
+                // Not the last word where the attempt before may have been acted on.
+                return self.answer(first?.options.unknownOutcome == nil ? response : first ?? response)
             case nil:
                 break
             }
@@ -85,6 +86,13 @@ package struct EdgeResponder: Responder {
             }
             guard response.options.unknownOutcome == nil else { return self.answer(response) }
             self.answer(self.passOn(response))
+        }
+
+        /// Nobody got this attempt.
+        private func giveUp(_ response: Response, first: Response?) {
+            guard let first, first.options.unknownOutcome != nil else { return self.explain(response) }
+            // The first attempt may have been acted on: that is what counts.
+            self.answer(first)
         }
 
         /// Asking twice does no harm (RFC 7252 §5.1: safe or idempotent). DELETE is left out: the second answer would

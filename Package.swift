@@ -150,7 +150,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", nioCore,
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", "CSQLite",
+                nioCore,
                 nioPosix,
                 logging, lifecycle,
                 "coap-gateway", "mock-device",

@@ -71,8 +71,8 @@ final class DeviceConnection: ConnectionDelegate {
             self.answer(id, response)
         case .wait:
             break
-        case .identify(let request):
-            self.ask(self.context.registry, self.annotated(request, id: nil)) { this, response in
+        case .identify(let id, let request):
+            self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
                 this.identityAnswered(response)
             }
         case .direct(let id, let request):
@@ -109,13 +109,13 @@ final class DeviceConnection: ConnectionDelegate {
     }
 
     /// The request as the registry wants it: with whose connection it came in on.
-    private func annotated(_ request: Request, id: IncomingID?) -> Request {
+    private func annotated(_ request: Request, id: IncomingID) -> Request {
         var request = request
         let session = self.machine.session
         request.options.sessionUser = session?.uid.text
         request.options.sessionDevice = session?.di.text
         request.options.endpoint = self.endpoint(for: request)
-        request.options.requestID = id.flatMap { self.requests[$0]?.requestID } ?? RequestLine.makeID()
+        request.options.requestID = self.requests[id]?.requestID
         request.options.deadlineMilliseconds = UInt32(
             clamping: self.context.registryTimeout.nanoseconds / 1_000_000)
         return request

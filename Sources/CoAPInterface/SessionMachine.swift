@@ -16,7 +16,7 @@ package struct SessionMachine: ~Copyable {
         package var idleAfterUnavailable: TimeAmount = .seconds(120)
         /// Without a session: how long at all.
         package var unsigned: TimeAmount = .minutes(5)
-        /// How many 4.01 a connection may collect without a sign-in in between.
+        /// How many 4.01 of ours a connection may collect without a sign-in in between.
         package var refusals = 10
         /// How many requests may wait behind an identity request.
         package var waiting = 32
@@ -28,7 +28,7 @@ package struct SessionMachine: ~Copyable {
     package enum RequestAction: Hashable, Sendable {
         case answer(IncomingID, Response)
         /// Ask the registry; its answer goes to `identityAnswered`.
-        case identify(Request)
+        case identify(IncomingID, Request)
         /// Ask the registry; its answer goes to the peer.
         case direct(IncomingID, Request)
         /// For a device: authorised for the user of the session.
@@ -100,28 +100,29 @@ package struct SessionMachine: ~Copyable {
         return self.start(isIdentity ? .identity(request, [id]) : .other(id, request))
     }
 
-    /// Adds `id` to an equal request that waits or is being answered.
+    /// Adds `id` to an equal request that waits or is being answered. Only the last identity request can be repeated:
+    /// one behind another has to run again, since sign-in, sign-out, sign-in must end with a session.
     private mutating func join(_ request: Request, id: IncomingID) -> Bool {
-        if self.pending?.request == request {
-            self.pending?.ids.append(id)
+        for (index, entry) in self.waiting.enumerated().reversed() {
+            guard case .identity(let last, let ids) = entry else { continue }
+            guard last == request else { return false }
+            self.waiting[index] = .identity(request, ids + [id])
             return true
         }
-        for (index, entry) in self.waiting.enumerated() {
-            if case .identity(request, let ids) = entry {
-                self.waiting[index] = .identity(request, ids + [id])
-                return true
-            }
-        }
-        return false
+        guard self.pending?.request == request else { return false }
+        self.pending?.ids.append(id)
+        return true
     }
 
     private mutating func start(_ entry: Entry) -> RequestAction {
         switch entry {
         case .identity(let request, let ids):
             self.pending = (request, ids)
-            return .identify(request)
+            // An identity request never waits without somebody waiting for it.
+            return .identify(ids.first ?? IncomingID(rawValue: 0), request)
         case .other(let id, let request):
             guard let session = self.session else {
+                self.refusals += 1
                 return .answer(id, Response(.unauthorized, diagnostic: "sign in first: POST /oic/sec/session"))
             }
             switch Resource(path: request.options.path ?? []) {
@@ -192,6 +193,9 @@ package struct SessionMachine: ~Copyable {
     private mutating func conclude(_ response: Response, ended: Session?) -> IdentityAction {
         let ids = self.pending?.ids ?? []
         self.pending = nil
+        if response.code == .unauthorized {
+            self.refusals += 1
+        }
         return .answer(ids, response, ended: ended)
     }
 
@@ -225,12 +229,10 @@ package struct SessionMachine: ~Copyable {
         return session
     }
 
-    /// An answer went out. True if the connection has collected too many refusals and is to be closed.
+    /// An answer went out. True if the connection has collected too many refusals and is to be closed. Only our own
+    /// 4.01 count: a device that lets nobody in says the same, and may be asked as often as a client likes.
     package mutating func answered(_ code: Code) -> Bool {
         self.wasUnavailable = code == .serviceUnavailable
-        if code == .unauthorized {
-            self.refusals += 1
-        }
         return self.refusals >= self.limits.refusals
     }
 

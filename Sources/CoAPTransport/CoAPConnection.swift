@@ -73,14 +73,14 @@ package struct CoAPConnection: Sendable {
 
     /// Closes without a word.
     package func close(reason: String) {
-        self.onLoop { $0.finish(.closedByUs(reason)) }
+        self.onLoop { $0.closeNow(.closedByUs(reason)) }
     }
 
     /// Sends a Release, closes, and returns when that is done.
     package func close() async {
         self.onLoop {
             $0.release(holdOffSeconds: nil)
-            $0.finish(.closedByUs("closed"))
+            $0.closeNow(.closedByUs("closed"))
         }
         _ = await self.ended
     }

@@ -63,6 +63,9 @@ package final class CoAPListener: Sendable {
     /// The port that was bound.
     package var port: Int { self.channel.localAddress?.port ?? 0 }
 
+    /// How many peers a second are asked to come back after a Release: well below what one process takes.
+    private static let returnsPerSecond = 500
+
     /// How many connections are open.
     package var connectionCount: Int { self.connections.count }
 
@@ -72,12 +75,14 @@ package final class CoAPListener: Sendable {
         try? await self.channel.close().get()
     }
 
-    /// Asks every peer to close (RFC 8323 §5.5), waits at most `grace`, then closes the rest.
+    /// Asks every peer to close (RFC 8323 §5.5), waits at most `grace`, then closes the rest. Each is told to hold off
+    /// for another time, so that they do not come back all at once.
     package func releaseAll(grace: TimeAmount) async {
         let open = self.connections.all
         let deadline = NIODeadline.now() + grace
+        let latest = UInt32(clamping: 1 + open.count / Self.returnsPerSecond)
         for connection in open {
-            connection.release()
+            connection.release(holdOffSeconds: .random(in: 1...latest))
             connection.eventLoop.scheduleTask(deadline: deadline) {
                 connection.close(reason: "the gateway is stopping")
             }

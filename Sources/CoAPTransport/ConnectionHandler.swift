@@ -29,6 +29,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private var timer: Scheduled<Void>?
     private var timerDeadline: NIODeadline?
     private var slowReaderTimer: Scheduled<Void>?
+    private var lingerTimer: Scheduled<Void>?
 
     private var isReading = false
     private var needsFlush = false
@@ -204,7 +205,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             self.write(next)
             self.complete(id, result)
             if let end {
-                self.finish(end)
+                self.finishWritten(end)
             }
         case .released(let holdOffSeconds, let unsent, let closeNow):
             for id in unsent {
@@ -246,7 +247,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             self.settle()
         case .writeThenClose(let messages, let end):
             messages.forEach(self.write)
-            self.finish(end)
+            self.finishWritten(end)
         }
     }
 
@@ -283,18 +284,42 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private func abort(_ message: Message, _ end: ConnectionEnd) {
         guard self.end == nil, let context = self.context else { return }
         self.write(message)
+        self.halfClose(context, end)
+        self.close(in: self.limits.abortLinger)
+        self.failRequests()
+    }
+
+    /// Closes once the kernel has taken every byte written so far: the last answer may be larger than its buffer. The
+    /// peer has as long as any slow reader, and then a moment to close itself.
+    private func finishWritten(_ end: ConnectionEnd) {
+        guard self.end == nil, let context = self.context else { return }
+        let isWritten = context.eventLoop.makePromise(of: Void.self)
+        self.halfClose(context, end, promise: isWritten)
+        isWritten.futureResult.assumeIsolated().whenComplete { _ in
+            self.close(in: self.limits.abortLinger)
+        }
+        self.close(in: self.limits.slowReaderTimeout)
+        self.failRequests()
+    }
+
+    private func close(in time: TimeAmount) {
+        self.lingerTimer?.cancel()
+        self.lingerTimer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: time) {
+            self.context?.close(promise: nil)
+        }
+    }
+
+    /// Nothing is written after this. Input is read on and dropped until the peer closes.
+    private func halfClose(
+        _ context: ChannelHandlerContext, _ end: ConnectionEnd, promise: EventLoopPromise<Void>? = nil
+    ) {
         self.end = end
         self.needsFlush = false
         context.flush()
-        context.close(mode: .output, promise: nil)
-        // Input is read on and dropped until the peer closes, or for so long.
+        context.close(mode: .output, promise: promise)
         self.isPaused = false
         self.heldRead = false
         context.read()
-        context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.abortLinger) {
-            self.context?.close(promise: nil)
-        }
-        self.failRequests()
     }
 
     /// Writes what is buffered, then closes.
@@ -305,6 +330,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.context?.flush()
         self.failRequests()
         self.context?.close(promise: nil)
+    }
+
+    /// The same, also where the end had begun and only the peer was waited for.
+    func closeNow(_ end: ConnectionEnd) {
+        if self.end == nil {
+            self.finish(end)
+        } else {
+            self.context?.close(promise: nil)
+        }
     }
 
     private func write(_ messages: [Outgoing]) {
@@ -401,6 +435,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.end = end
         self.timer?.cancel()
         self.slowReaderTimer?.cancel()
+        self.lingerTimer?.cancel()
         self.failRequests()
         self.delegate.connectionEnded(end)
         self.ended.succeed(end)

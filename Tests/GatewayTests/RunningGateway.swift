@@ -15,7 +15,10 @@ struct RunningGateway: Sendable {
     let dataDirectory: String
     let log: MemorySink
     private let peers = PeerList()
+    private let group: ServiceGroup
 
+    var coapPort: Int { self.ports.coap }
+    var httpPort: Int { self.ports.http }
     var http: HTTPTestClient { HTTPTestClient(port: self.ports.http) }
     var admin: HTTPTestClient { HTTPTestClient(port: self.ports.admin) }
 
@@ -33,6 +36,8 @@ struct RunningGateway: Sendable {
         _ settings: [String: String] = [:], dataDirectory: String,
         _ body: @Sendable (RunningGateway) async throws -> R
     ) async throws -> R {
+        await GatewaySlots.shared.enter()
+        defer { GatewaySlots.shared.leave() }
         var environment = [
             "HTTP_PORT": "0", "COAP_PORT": "0", "ADMIN_PORT": "0", "DATA_DIR": dataDirectory, "EVENT_LOOPS": "2",
         ]
@@ -42,12 +47,12 @@ struct RunningGateway: Sendable {
         let gateway = try await EmbeddedGateway.start(configuration, metrics: MetricsRegistry()) { label in
             Observability.logger(label: label, level: .trace, sink: sink)
         }
-        let running = RunningGateway(
-            ports: gateway.ports, dataDirectory: dataDirectory, log: sink)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: gateway.services.map { .init(service: $0) },
                 logger: Logger(label: "group") { _ in SwiftLogNoOpLogHandler() }))
+        let running = RunningGateway(
+            ports: gateway.ports, dataDirectory: dataDirectory, log: sink, group: group)
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             let result: Result<R, any Error>
@@ -62,6 +67,38 @@ struct RunningGateway: Sendable {
             try IssuedSecrets.shared.check(sink.lines)
             return try result.get()
         }
+    }
+
+    private init(ports: EmbeddedGateway.Ports, dataDirectory: String, log: MemorySink, group: ServiceGroup) {
+        self.ports = ports
+        self.dataDirectory = dataDirectory
+        self.log = log
+        self.group = group
+    }
+
+    /// Begins the stop that SIGTERM begins.
+    func stop() async {
+        await self.group.triggerGracefulShutdown()
+    }
+
+    /// Asks until the answer is the one that is meant to come: for what no message announces.
+    func eventually(
+        _ what: String, within patience: Duration = .seconds(15), _ isThere: () async throws -> Bool
+    ) async throws {
+        let deadline = ContinuousClock.now + patience
+        while try await !isThere() {
+            guard ContinuousClock.now < deadline else { throw PeerError("not within \(patience): \(what)") }
+        }
+    }
+
+    /// What people are told of a device: `online` or `offline`, nil if there is no such device.
+    func status(of di: String, token: String) async throws -> String? {
+        try await self.http.get("/devices/\(di)", token: token).member("status")
+    }
+
+    /// How many sessions the gateway has.
+    func sessions() async throws -> Int? {
+        try await self.admin.get("/status").member("sessions").flatMap { Int($0) }
     }
 
     // MARK: Provisioning, as the README does it
@@ -110,6 +147,42 @@ struct RunningGateway: Sendable {
         let peer = try await ScriptedPeer.connect(port: self.ports.coap)
         self.peers.add(peer)
         return peer
+    }
+}
+
+/// How many gateways run at one time: tests run side by side, and each gateway has threads of its own.
+private final class GatewaySlots: Sendable {
+    static let shared = GatewaySlots(count: 6)
+
+    private let state: Mutex<(free: Int, waiting: [CheckedContinuation<Void, Never>])>
+
+    init(count: Int) {
+        self.state = Mutex((count, []))
+    }
+
+    func enter() async {
+        await withCheckedContinuation { continuation in
+            let isFree = self.state.withLock { state in
+                guard state.free > 0 else {
+                    state.waiting.append(continuation)
+                    return false
+                }
+                state.free -= 1
+                return true
+            }
+            if isFree { continuation.resume() }
+        }
+    }
+
+    func leave() {
+        let next = self.state.withLock { state in
+            guard !state.waiting.isEmpty else {
+                state.free += 1
+                return nil as CheckedContinuation<Void, Never>?
+            }
+            return state.waiting.removeFirst()
+        }
+        next?.resume()
     }
 }
 
@@ -195,6 +268,17 @@ struct Login: Sendable {
     }
 }
 
+extension ScriptedPeer {
+    /// Refreshes, and takes the new tokens down.
+    func refresh(_ di: String, of uid: String, with refreshToken: String) async throws -> Login {
+        let answer = try await self.ask(.refresh(uid: uid, di: di, refreshToken: refreshToken))
+        guard let item = answer.item, answer.code == .changed else {
+            throw PeerError("refresh of \(di): \(answer.code) \(answer.text)")
+        }
+        return try Login(item, di: di, uid: uid, peer: self)
+    }
+}
+
 /// A session.
 struct SignedIn: Sendable {
     let login: Login
@@ -202,7 +286,17 @@ struct SignedIn: Sendable {
     var di: String { self.login.di }
     var uid: String { self.login.uid }
 
+    @discardableResult
     func publish(_ hrefs: String...) async throws -> Message {
         try await self.peer.ask(.publish(di: self.di, hrefs: hrefs))
+    }
+
+    /// What the owner's devices have published, by `/{di}{href}`.
+    func discover(_ queries: String...) async throws -> [String] {
+        let answer = try await self.peer.ask(.ocf(.get, "oic/res", queries: queries))
+        guard answer.code == .content, let links = answer.item?.elements else {
+            throw PeerError("GET /oic/res: \(answer.code) \(answer.text)")
+        }
+        return links.compactMap { $0["href"]?.string }
     }
 }

@@ -1,4 +1,5 @@
 package import CoAP
+import Glibc
 package import NIOCore
 import NIOPosix
 
@@ -26,10 +27,22 @@ package final class ScriptedPeer: Sendable {
     }
 
     /// Connects, and says nothing yet.
-    package static func connect(port: Int, host: String = "127.0.0.1") async throws -> ScriptedPeer {
+    /// - Parameters:
+    ///   - localPort: the peer's own port; nil for any.
+    ///   - staysHalfOpen: does not close when the other end has; a well-behaved peer does.
+    package static func connect(
+        port: Int, host: String = "127.0.0.1", from localPort: Int? = nil, staysHalfOpen: Bool = false
+    ) async throws -> ScriptedPeer {
         let inbox = Inbox()
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        if let localPort {
+            bootstrap = try bootstrap.channelOption(.socketOption(.so_reuseaddr), value: 1)
+                .bind(to: SocketAddress(ipAddress: host, port: localPort))
+        }
+        let channel =
+            try await bootstrap
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.allowRemoteHalfClosure, value: staysHalfOpen)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(InboxHandler(inbox: inbox))
@@ -52,6 +65,31 @@ package final class ScriptedPeer: Sendable {
         var buffer = ByteBuffer()
         for message in messages { message.writeFrame(into: &buffer) }
         try await self.channel.writeAndFlush(buffer)
+    }
+
+    /// Sends a request without waiting for anything.
+    package func start(_ request: Request, token: Token = .unique()) async throws {
+        try await self.send(
+            Message(code: request.method, token: token, options: request.options, payload: request.payload))
+    }
+
+    /// Answers a request that was received.
+    package func answer(_ request: Message, _ response: Response) async throws {
+        try await self.send(
+            Message(code: response.code, token: request.token, options: response.options, payload: response.payload))
+    }
+
+    /// From here on nothing is taken from the socket, or again.
+    package func setReading(_ isOn: Bool) async throws {
+        try await self.channel.setOption(.autoRead, value: isOn).get()
+        if isOn { self.channel.read() }
+    }
+
+    /// Resets the connection, so that its address is free at once.
+    package func reset() async throws {
+        guard let socket = self.channel as? any SocketOptionProvider else { throw PeerError("no socket") }
+        try await socket.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+        await self.close()
     }
 
     /// Closes the connection without a word.
@@ -94,6 +132,26 @@ package final class ScriptedPeer: Sendable {
             case .message(let message): messages.append(message)
             }
         }
+    }
+
+    /// The next message is a request, and asks for this.
+    package func receiveRequest(_ method: Code, _ path: String) async throws -> Message {
+        let message = try await self.receivePastCSM()
+        let found = message.options.path?.joined(separator: "/") ?? "?"
+        guard message.code == method, found == path else {
+            throw PeerError("\(message.code) \(found) where \(method) \(path) was expected")
+        }
+        return message
+    }
+
+    /// The peer gives up: its last message is an Abort (RFC 8323 §5.6), then comes the end. Returns the Abort; what
+    /// came before it is dropped.
+    @discardableResult
+    package func receiveAbort() async throws -> Message {
+        guard let last = try await self.receiveUntilClose().last, last.code == .abort else {
+            throw PeerError("the connection was closed without an Abort")
+        }
+        return last
     }
 
     /// Sends a request and returns the answer with its token. Anything else but a CSM in between is an error.

@@ -83,6 +83,21 @@ struct ListenerTests {
         }
     }
 
+    @Test("Answers to our own requests do not count against the rate")
+    func answersAreFree() async throws {
+        let limits = TransportLimits(messagesPerSecond: 1, messageBurst: 2)
+        try await ListenerBench.with(limits: limits) { bench in
+            let (peer, connection) = try await bench.pair()
+            for _ in 0..<20 {
+                // At one a second most of them would come too late.
+                async let answer = connection.send(Request(.get, path: ["a"]), timeout: .seconds(2))
+                let request = try await peer.receivePastCSM()
+                try await peer.send(Message(code: .content, token: request.token))
+                #expect(try await answer.code == .content)
+            }
+        }
+    }
+
     @Test("Many messages in one segment leave other connections their turn")
     func turns() async throws {
         let limits = TransportLimits(messagesPerSecond: nil, messagesPerTurn: 2)

@@ -94,6 +94,13 @@ package enum ReceiveAction: Hashable, Sendable {
     case close(ConnectionEnd)
 }
 
+extension ReceiveAction {
+    /// Whether the message was the answer to a request of ours.
+    package var isAwaited: Bool {
+        if case .complete = self { true } else { false }
+    }
+}
+
 /// What came in and needs nothing done; counted.
 package enum IgnoredMessage: String, Hashable, Sendable {
     case empty = "empty"

@@ -155,9 +155,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 self.perform(.abort(self.machine.malformed(error), .malformed(error)))
                 break
             }
-            self.perform(self.machine.received(message, size: self.buffer.readerIndex - before, now: now))
+            let action = self.machine.received(message, size: self.buffer.readerIndex - before, now: now)
+            self.perform(action)
             handled += 1
-            if self.rate?.admit(now: now) == false, let resumesAt = self.rate?.resumesAt {
+            // Answers to our own requests are bounded by those; everything else a peer sends of its own accord.
+            if !action.isAwaited, self.rate?.admit(now: now) == false, let resumesAt = self.rate?.resumesAt {
                 self.pause(until: resumesAt)
                 return
             }

@@ -4,9 +4,9 @@ package import OCF
 
 /// Takes a request for `/{di}/{href…}` to the device, wherever its session is, and sees to it that there is one answer.
 ///
-/// The asking side (HTTP, or a CoAP client's connection) names in the `Fence` the user on whose behalf it asks. Where the
-/// session is not that user's, the pod refuses to write the request, and the edge then finds out what to say: 4.04 for a
-/// device nobody knows, 4.03 for somebody else's, 5.03 for one that is offline.
+/// The asking side (HTTP, or a CoAP client's connection) names in the `Fence` the user on whose behalf it asks. Where
+/// the session is not that user's, the pod refuses to write the request, and the edge then finds out what to say: 4.04
+/// for a device nobody knows, 4.03 for somebody else's, 5.03 for one that is offline.
 ///
 /// It does not authenticate anybody, knows no HTTP and holds no connection.
 package struct EdgeResponder: Responder {

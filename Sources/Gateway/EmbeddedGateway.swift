@@ -29,6 +29,8 @@ package struct EmbeddedGateway: Sendable {
     }
 
     package let ports: Ports
+    /// The cloud's own UUID, which devices are provisioned with.
+    package let sid: String
     /// In the order of dependency.
     package let services: [any Service]
 
@@ -43,6 +45,7 @@ package struct EmbeddedGateway: Sendable {
         let logger = makeLogger("coap-gateway")
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let sealer = try Self.sealer(configuration)
+        let sid = try configuration.identity()
         let store = try await SQLCloudStore.open(
             SQLiteDriver(path: configuration.databasePath))
 
@@ -108,6 +111,7 @@ package struct EmbeddedGateway: Sendable {
 
         return EmbeddedGateway(
             ports: Ports(http: http.port, coap: coap.port, admin: admin.port),
+            sid: sid,
             services: [
                 EventLoops(group: group), StoreService(store: store), registry,
                 Housekeeping(identity: identity, logger: makeLogger("housekeeping")), admin, coap, http,

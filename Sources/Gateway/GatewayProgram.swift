@@ -43,7 +43,7 @@ package enum GatewayProgram {
                 metadata: [
                     "address": "\(configuration.bindAddress)", "http.port": "\(ports.http)",
                     "coap.port": "\(ports.coap)", "admin.port": "\(ports.admin)",
-                    "data": "\(configuration.dataDirectory)",
+                    "data": "\(configuration.dataDirectory)", "sid": "\(gateway.sid)",
                 ])
             Self.say(Self.greeting(configuration, ports), to: STDERR_FILENO)
             return await ProgramRunner.run(

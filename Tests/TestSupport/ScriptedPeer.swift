@@ -144,8 +144,8 @@ package final class ScriptedPeer: Sendable {
         return message
     }
 
-    /// The peer gives up: its last message is an Abort (RFC 8323 §5.6), then comes the end. Returns the Abort; what came
-    /// before it is dropped.
+    /// The peer gives up: its last message is an Abort (RFC 8323 §5.6), then comes the end. Returns the Abort; what
+    /// came before it is dropped.
     @discardableResult
     package func receiveAbort() async throws -> Message {
         guard let last = try await self.receiveUntilClose().last, last.code == .abort else {

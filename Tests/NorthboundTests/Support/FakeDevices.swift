@@ -2,12 +2,14 @@ import Cloud
 import CoAP
 import Synchronization
 
-/// Devices that answer by a script, behind the fence of a pod: a request for another user's device is not delivered.
+/// Devices that answer by a script, behind an edge: what is not delivered says by its code whose device it is.
 final class FakeDevices: Responder, PresenceReader, SessionEnder {
     typealias Script = @Sendable (CoAP.Request, @escaping @Sendable (CoAP.Response) -> Void) -> Void
 
     private struct State {
         var owners: [String: String] = [:]
+        /// Devices that are registered, and not connected.
+        var offline: [String: String] = [:]
         var script: Script = { _, answer in answer(CoAP.Response(.content)) }
         var requests: [CoAP.Request] = []
         var ended: [String] = []
@@ -18,6 +20,11 @@ final class FakeDevices: Responder, PresenceReader, SessionEnder {
     /// Connects a device of a user.
     func connect(_ di: String, uid: String) {
         self.state.withLock { $0.owners[di] = uid }
+    }
+
+    /// Registers a device that is not connected.
+    func register(_ di: String, uid: String) {
+        self.state.withLock { $0.offline[di] = uid }
     }
 
     /// What connected devices do.
@@ -35,16 +42,19 @@ final class FakeDevices: Responder, PresenceReader, SessionEnder {
     var ended: [String] { self.state.withLock { $0.ended } }
 
     func respond(to request: CoAP.Request, answer: @escaping @Sendable (CoAP.Response) -> Void) {
-        let script: Script? = self.state.withLock { state in
-            guard let owner = state.owners[request.options.path?.first ?? ""], owner == request.options.fence?.uid
-            else { return nil }
+        let di = request.options.path?.first ?? ""
+        let uid = request.options.fence?.uid
+        let (script, code): (Script?, Code) = self.state.withLock { state in
+            guard let owner = state.owners[di] ?? state.offline[di] else { return (nil, .notFound) }
+            guard owner == uid else { return (nil, .forbidden) }
+            guard state.offline[di] == nil else { return (nil, .serviceUnavailable) }
             state.requests.append(request)
-            return state.script
+            return (state.script, .content)
         }
         if let script {
             script(request, answer)
         } else {
-            var response = CoAP.Response(.serviceUnavailable)
+            var response = CoAP.Response(code)
             response.options.undelivered = .noSession
             answer(response)
         }

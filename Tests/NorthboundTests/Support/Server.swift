@@ -34,6 +34,7 @@ struct Server: Sendable {
             devices.connect(device, uid: user)
         }
         registry.add(.device, "fridge-device", uid: "alice", di: "fridge")
+        devices.register("fridge", uid: "alice")
         let log = MemorySink()
         let logger = Observability.logger(label: "northbound", level: .debug, sink: log)
         let responder = NorthboundResponder(

@@ -17,7 +17,7 @@ final class DeviceConnection: ConnectionDelegate {
     /// When each request came, for its access line.
     private var requests: [IncomingID: RequestLine] = [:]
     private var hasEnded = false
-    /// What `SessionTable.revision` was when the registry was asked: a right taken away since then outweighs its answer.
+    /// `SessionTable.revision` when the registry was asked: a right taken away since then outweighs its answer.
     private var askedAt: UInt64 = 0
 
     init(context: CoAPInterfaceContext) {

@@ -34,20 +34,38 @@ package struct EmbeddedGateway: Sendable {
     /// In the order of dependency.
     package let services: [any Service]
 
-    /// Opens the store and takes every port.
+    /// Gives back one thing that was taken.
+    private typealias Undo = @Sendable () async -> Void
+
+    /// Opens the store and takes every port; what it took is given back if the rest cannot be had.
     /// - Parameter makeLogger: gives the logger of each part, by label.
     /// - Throws: `BindError`, `CloudError` or `KeptFile.Failure`, each with what happened, to what, and what to do.
     package static func start(
         _ configuration: GatewayConfiguration, metrics: MetricsRegistry,
         makeLogger: (String) -> Logger = { Logger(label: $0) }
     ) async throws -> EmbeddedGateway {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
+        // Its only failure is to be shut down already.
+        var undo: [Undo] = [{ try? await group.shutdownGracefully() }]
+        do {
+            return try await Self.assemble(configuration, group, metrics, makeLogger, undo: &undo)
+        } catch {
+            for step in undo.reversed() { await step() }
+            throw error
+        }
+    }
+
+    private static func assemble(
+        _ configuration: GatewayConfiguration, _ group: MultiThreadedEventLoopGroup, _ metrics: MetricsRegistry,
+        _ makeLogger: (String) -> Logger, undo: inout [Undo]
+    ) async throws -> EmbeddedGateway {
         let clock = SystemWallClock()
         let logger = makeLogger("coap-gateway")
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let sealer = try Self.sealer(configuration)
         let sid = try configuration.identity()
         let store = try await SQLCloudStore.open(
             SQLiteDriver(path: configuration.databasePath))
+        undo.append { await store.close() }
 
         let sessions = SessionTable()
         let routes = InMemoryRouteStore(clock: clock)

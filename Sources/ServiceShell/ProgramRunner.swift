@@ -49,8 +49,12 @@ package enum ProgramRunner {
     }
 }
 
-/// Ends the process at the second signal.
+/// Ends the process at the second signal, if it is a second thought: tools that stop a process often signal it and its
+/// process group, and that one wish arrives twice.
 struct Impatience: Service {
+    /// Signals closer together than this are one wish.
+    static let secondThought: Duration = .milliseconds(300)
+
     let signals: [UnixSignal]
     let exit: @Sendable () -> Void
 
@@ -60,12 +64,16 @@ struct Impatience: Service {
 
     static func watch(
         _ signals: some AsyncSequence<UnixSignal, Never>,
+        now: @Sendable () -> ContinuousClock.Instant = { .now },
         _ exit: @Sendable () -> Void,
     ) async {
-        var seen = 0
+        var first: ContinuousClock.Instant?
         for await _ in signals {
-            seen += 1
-            if seen == 2 { exit() }
+            guard let earlier = first else {
+                first = now()
+                continue
+            }
+            if earlier.duration(to: now()) >= Self.secondThought { return exit() }
         }
     }
 }

@@ -92,15 +92,19 @@ struct SignalTests {
         func note(_ name: String) { self.kept.withLock { $0.append(name) } }
     }
 
-    @Test("The second signal, and not the first, ends the process at once")
+    @Test("The second signal, and not the first, ends the process at once; two at the same moment are one wish")
     func secondSignal() async {
-        for (count, ends) in [(1, 0), (2, 1), (3, 1)] {
+        for (moments, ends) in [([0], 0), ([0, 1000], 1), ([0, 1000, 2000], 1), ([0, 2], 0), ([0, 2, 1000], 1)] {
             let order = Order()
+            let times = Mutex(moments)
+            let start = ContinuousClock.now
             let (signals, continuation) = AsyncStream<UnixSignal>.makeStream()
-            for _ in 0..<count { continuation.yield(.sigint) }
+            for _ in moments { continuation.yield(.sigint) }
             continuation.finish()
-            await Impatience.watch(signals) { order.note("exit") }
-            #expect(order.names.count == ends)
+            await Impatience.watch(
+                signals, now: { start + .milliseconds(times.withLock { $0.removeFirst() }) }
+            ) { order.note("exit") }
+            #expect(order.names.count == ends, "\(moments)")
         }
     }
 

@@ -45,9 +45,11 @@ package enum GatewayProgram {
                     "coap.port": "\(ports.coap)", "admin.port": "\(ports.admin)",
                     "data": "\(configuration.dataDirectory)", "sid": "\(gateway.sid)",
                 ])
-            Self.say(Self.greeting(configuration, ports), to: STDERR_FILENO)
             return await ProgramRunner.run(
-                gateway.services, gracePeriod: configuration.stopTime, logger: logger)
+                gateway.services, gracePeriod: configuration.stopTime, logger: logger
+            ) {
+                Self.say(Self.greeting(configuration, ports), to: STDERR_FILENO)
+            }
         } catch {
             Self.say("coap-gateway: \(Self.sentence(error))", to: STDERR_FILENO)
             return 1

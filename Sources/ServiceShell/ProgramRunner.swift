@@ -12,9 +12,17 @@ package enum ProgramRunner {
     /// - Parameters:
     ///   - services: In the order of dependency: what others need comes first and stops last.
     ///   - gracePeriod: After this time what still runs is cancelled.
+    ///   - started: Is called once signals are heard: whoever is told that the program is up may stop it at once.
     /// - Returns: The exit status: 0 after a clean stop, 1 when a service failed.
-    package static func run(_ services: [any Service], gracePeriod: Duration, logger: Logger) async -> Int32 {
-        await Self.run(services, gracePeriod: gracePeriod, signals: [.sigterm, .sigint], logger: logger)
+    package static func run(
+        _ services: [any Service],
+        gracePeriod: Duration,
+        logger: Logger,
+        started: @escaping @Sendable () -> Void = {},
+    ) async -> Int32 {
+        await Self.run(
+            services + [Announcement(started: started)], gracePeriod: gracePeriod, signals: [.sigterm, .sigint],
+            logger: logger)
     }
 
     /// The same with other signals, for tests: the usual ones are heard by everything in the process.
@@ -46,6 +54,16 @@ package enum ProgramRunner {
         var quieted = logger
         quieted.logLevel = max(logger.logLevel, .warning)
         return quieted
+    }
+}
+
+/// Says that the program is up: the group traps the signals before it starts its services, and this one last.
+struct Announcement: Service {
+    let started: @Sendable () -> Void
+
+    func run() async throws {
+        self.started()
+        try? await gracefulShutdown()
     }
 }
 

@@ -53,6 +53,7 @@ final class Subprocess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, input.read, STDIN_FILENO)
         posix_spawn_file_actions_adddup2(&actions, output.write, STDOUT_FILENO)
         posix_spawn_file_actions_adddup2(&actions, errors.write, STDERR_FILENO)
+        Self.keepDescriptors()
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -78,6 +79,15 @@ final class Subprocess: Sendable {
         self.pid = pid
         self.input = input.write
         self.watch(output.read, errors.read)
+    }
+
+    /// SwiftNIO's sockets survive an exec: a child would keep the ports and connections of other tests open.
+    private static func keepDescriptors() {
+        let open = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        for descriptor in open.compactMap(Int32.init) where descriptor > STDERR_FILENO {
+            // One that was closed meanwhile needs nothing.
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        }
     }
 
     /// Held from the first pipe to the child's start, so that no other child can inherit an end.

@@ -117,7 +117,7 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("CBORTests", ["CBOR", "TestSupport", nioCore], exclude: ["Inputs"]),
-        tests("CoAPTests", ["CoAP", nioCore], exclude: ["Inputs"]),
+        tests("CoAPTests", ["CoAP", "TestSupport", nioCore], exclude: ["Inputs"]),
         tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
         tests("CloudTests", ["Cloud", crypto]),
         tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),

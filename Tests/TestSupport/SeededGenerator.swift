@@ -1,4 +1,4 @@
-/// A small generator of repeatable numbers (SplitMix64): a seed names a run. Each test target adds what it makes of them.
+/// A small generator of repeatable numbers (SplitMix64): a seed names a run. Each test target adds what it makes of it.
 package struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
 

@@ -12,7 +12,6 @@ let strict: [SwiftSetting] = [
 // Products of other packages, named once.
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
-let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -26,7 +25,6 @@ let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swif
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
-let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -62,7 +60,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["CommandLineArguments"]),
-        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -76,30 +73,28 @@ let package = Package(
         // Input and output.
         library("CoAPTransport", ["CoAP", nioCore, nioPosix, logging]),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
-        library("SQLStore", ["Cloud", "CSQLite", nioCore, nioPosix]),
+        library("SQLStore", ["Cloud", "CSQLite", nioPosix]),
         library(
             "ServiceShell",
             [
-                logging, metrics, coreMetrics, configuration, lifecycle, signals, arguments, nioCore, nioPosix,
-                nioHTTP1,
+                logging, coreMetrics, configuration, lifecycle, signals, arguments, nioCore, nioPosix, nioHTTP1,
             ]),
         // The programs' logic.
         library("Edge", ["CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         library(
             "CoAPInterface",
             [
-                "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "Edge", "ServiceShell", nioCore, nioPosix, logging,
-                metrics, lifecycle, collections,
+                "CoAP", "Cloud", "CoAPTransport", "ServiceShell", nioCore, logging, metrics, lifecycle,
             ]),
         library(
             "Northbound",
             [
-                "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", hummingbird, hummingbirdCore, httpTypes, nioCore,
+                "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", hummingbirdCore, httpTypes, nioCore,
                 nioPosix, nioHTTP1, nioHTTPTypes, logging, metrics, lifecycle,
             ]),
         library(
             "Registry",
-            ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell", nioCore, logging, metrics, lifecycle]),
+            ["CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", nioCore, logging, metrics, lifecycle]),
         library(
             "MockDevice",
             ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, signals]),
@@ -107,21 +102,20 @@ let package = Package(
             "Gateway",
             [
                 "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
-                "SQLStore", "OCF", nioCore, nioPosix, logging, metrics, lifecycle, configuration, arguments,
+                "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
             ]),
         program("coap-gateway", ["Gateway"]),
         program("mock-device", ["MockDevice"]),
         // Tests.
         .target(
-            name: "TestSupport", dependencies: ["CoAP", "CBOR", "OCF", nioCore, nioPosix, nioHTTP1],
-            path: "Tests/TestSupport",
-            swiftSettings: strict),
+            name: "TestSupport", dependencies: ["CoAP", "CBOR", nioCore, nioPosix, nioHTTP1],
+            path: "Tests/TestSupport", swiftSettings: strict),
         tests("CBORTests", ["CBOR", "TestSupport", nioCore], exclude: ["Inputs"]),
-        tests("CoAPTests", ["CoAP", nioCore], exclude: ["Inputs"]),
+        tests("CoAPTests", ["CoAP", "TestSupport", nioCore], exclude: ["Inputs"]),
         tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
-        tests("CloudTests", ["Cloud", crypto]),
-        tests("SQLStoreTests", ["SQLStore", "Cloud", nioPosix]),
-        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
+        tests("CloudTests", ["Cloud"]),
+        tests("SQLStoreTests", ["SQLStore", "Cloud"]),
+        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, logging]),
         tests(
             "ServiceShellTests",
             ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
@@ -129,11 +123,7 @@ let package = Package(
         tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         tests(
             "CoAPInterfaceTests",
-            [
-                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
-                nioCore,
-                nioPosix, logging,
-            ]),
+            ["CoAPInterface", "CoAP", "Cloud", "OCF", nioCore]),
         tests(
             "NorthboundTests",
             [
@@ -144,17 +134,13 @@ let package = Package(
             "RegistryTests",
             [
                 "Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", "ServiceShell", nioCore, logging, lifecycle,
-                metrics, coreMetrics,
             ]),
         tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, logging]),
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "TestSupport", "CSQLite",
-                nioCore,
-                nioPosix,
-                logging, lifecycle,
-                "coap-gateway", "mock-device",
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "CSQLite", nioCore, logging,
+                lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),
         tests("TidyTests", []),
     ]

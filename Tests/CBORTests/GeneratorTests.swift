@@ -3,23 +3,7 @@ import NIOCore
 import TestSupport
 import Testing
 
-/// A small generator of repeatable numbers (SplitMix64): a seed names a run.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        self.state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        // Wrapping is the point: arithmetic modulo 2^64.
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = self.state
-        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
-    }
-
+extension SeededGenerator {
     mutating func item(depth: Int = 0) -> DataItem {
         switch Int.random(in: 0..<(depth < 5 ? 14 : 10), using: &self) {
         case 0: return .unsigned(self.next() >> UInt64.random(in: 0..<64, using: &self))

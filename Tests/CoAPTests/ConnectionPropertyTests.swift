@@ -1,5 +1,6 @@
 import CoAP
 import NIOCore
+import TestSupport
 import Testing
 
 /// Drives one machine through random events and keeps its own books about what must hold whatever happens.
@@ -278,7 +279,7 @@ struct ConnectionPropertyTests {
         arguments: 1...8 as ClosedRange<UInt64>)
     func books(seed: UInt64) throws {
         var seen: Set<String> = []
-        for round in 0..<UInt64(SeededGenerator.scaled(250)) {
+        for round in 0..<UInt64(Rounds.scaled(250)) {
             var drive = RandomDrive(seed: seed << 32 | round)
             do {
                 try drive.run(steps: 120)

@@ -1,5 +1,6 @@
 import CoAP
 import NIOCore
+import TestSupport
 import Testing
 
 struct OptionsTests {

@@ -1,5 +1,6 @@
 import CoAP
 import NIOCore
+import TestSupport
 import Testing
 
 /// Messages nobody would think of. A failing input belongs in the folder `Inputs`, where it is replayed for ever.
@@ -29,7 +30,7 @@ struct RandomMessageTests {
     func roundTrip(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let limits = FrameLimits(maximumTokenLength: 600)
-        for round in 0..<SeededGenerator.scaled(500) {
+        for round in 0..<Rounds.scaled(500) {
             let message = generator.message(maximumTokenLength: round.isMultiple(of: 5) ? 600 : 8)
             let frame = message.frame
             var buffer = ByteBuffer(bytes: frame)
@@ -44,7 +45,7 @@ struct RandomMessageTests {
         "BI-1: a stream of random messages cut anywhere is the same messages", arguments: 1...4 as ClosedRange<UInt64>)
     func stream(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed << 16)
-        for _ in 0..<SeededGenerator.scaled(20) {
+        for _ in 0..<Rounds.scaled(20) {
             let messages = (0..<generator.number(1...10)).map { _ in generator.message() }
             var rest = messages.flatMap(\.frame)[...]
             var buffer = ByteBuffer()
@@ -68,7 +69,7 @@ struct RandomMessageTests {
     func damaged(seed: UInt64) {
         var generator = SeededGenerator(seed: seed << 32)
         var fates: [RecordedInput.Fate: Int] = [:]
-        let rounds = SeededGenerator.scaled(2000)
+        let rounds = Rounds.scaled(2000)
         for round in 0..<rounds {
             let original =
                 round.isMultiple(of: 2)
@@ -88,7 +89,7 @@ struct RandomMessageTests {
     @Test("RFC 7252 §3: bytes without any sense are refused, wait for more, or mean exactly their bytes")
     func noise() {
         var generator = SeededGenerator(seed: 2)
-        for _ in 0..<SeededGenerator.scaled(2000) {
+        for _ in 0..<Rounds.scaled(2000) {
             _ = Self.fate(of: generator.someBytes(generator.number(0...64)))
         }
     }

@@ -1,35 +1,9 @@
 import CoAP
 import NIOCore
+import TestSupport
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
-/// A small generator of repeatable numbers (SplitMix64): a seed names a run.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        self.state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        // Wrapping is the point: arithmetic modulo 2^64.
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = self.state
-        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
-    }
-
-    /// How many rounds a random test runs: `rounds`, times the environment's TEST_ITERATIONS_FACTOR.
-    static func scaled(_ rounds: Int) -> Int {
-        let factor = ProcessInfo.processInfo.environment["TEST_ITERATIONS_FACTOR"].flatMap { Int($0) } ?? 1
-        return rounds * max(1, factor)
-    }
-
+extension SeededGenerator {
     mutating func number(_ range: ClosedRange<Int>) -> Int {
         Int.random(in: range, using: &self)
     }

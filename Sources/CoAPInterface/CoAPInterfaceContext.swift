@@ -21,7 +21,10 @@ package struct CoAPInterfaceContext: Sendable {
     /// How long a device may take for one request.
     package var requestTimeout: TimeAmount
     package var limits: SessionMachine.Limits
+    /// Requests of devices and clients.
     package var accessLog: AccessLog
+    /// Requests to devices, whoever asked.
+    package var relayLog: AccessLog
     package var metrics: CoAPInterfaceMetrics
     package var logger: Logger
 
@@ -29,6 +32,7 @@ package struct CoAPInterfaceContext: Sendable {
         registry: any Responder, edge: any Responder, routes: any RouteStore, sessions: SessionTable, pod: String,
         publicEndpoint: String? = nil, registryTimeout: TimeAmount = .seconds(10),
         requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(), accessLog: AccessLog,
+        relayLog: AccessLog? = nil,
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger
     ) {
         self.registry = registry
@@ -41,6 +45,7 @@ package struct CoAPInterfaceContext: Sendable {
         self.requestTimeout = requestTimeout
         self.limits = limits
         self.accessLog = accessLog
+        self.relayLog = relayLog ?? accessLog
         self.metrics = metrics
         self.logger = logger
     }

@@ -294,7 +294,7 @@ final class DeviceConnection: ConnectionDelegate {
         let started = ContinuousClock.now
         let milliseconds =
             request.options.deadlineMilliseconds.map(Int64.init) ?? self.context.requestTimeout.nanoseconds / 1_000_000
-        let accessLog = self.context.accessLog
+        let accessLog = self.context.relayLog
         let metrics = self.context.metrics
         let requestID = request.options.requestID ?? "-"
         connection.send(Relay.towardsDevice(request), deadline: .now() + .milliseconds(milliseconds)) { result in

@@ -85,6 +85,7 @@ package struct EmbeddedGateway: Sendable {
         let edge = EdgeResponder(
             pods: sessions, registry: RegistryClient(registry, caller: "edge"), timeout: configuration.requestTimeout)
         let coapLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.coap-interface"))
+        let relayLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.coap-interface.relay"))
         let coap: CoAPInterfaceServer
         do {
             coap = try await CoAPInterfaceServer.bind(
@@ -94,7 +95,7 @@ package struct EmbeddedGateway: Sendable {
                     registry: registry, edge: edge, routes: routes, sessions: sessions, pod: Self.podName(),
                     publicEndpoint: configuration.publicEndpoint,
                     requestTimeout: .init(configuration.requestTimeout), accessLog: coapLog,
-                    logger: makeLogger("coap-interface")))
+                    relayLog: relayLog, logger: makeLogger("coap-interface")))
         } catch {
             throw BindError(
                 host: configuration.bindAddress, port: configuration.coapPort, variable: "COAP_PORT", underlying: error)
@@ -117,7 +118,8 @@ package struct EmbeddedGateway: Sendable {
         let started = ContinuousClock.now
         let pages = AdminPages(readiness: readiness, metrics: metrics) {
             let requests = [
-                "northbound": httpLog.requests, "coap-interface": coapLog.requests, "registry": registryLog.requests,
+                "northbound": httpLog.requests, "coap-interface": coapLog.requests, "relay": relayLog.requests,
+                "registry": registryLog.requests,
             ]
             return ProgramStatus(
                 program: GatewayConfiguration.program.name, version: GatewayConfiguration.program.version,

@@ -25,8 +25,8 @@ extension Handlers {
         for di in gone {
             response.options.append(.sessionDevice, string: di.text)
         }
-        // The session that asked must first have its answer.
-        self.endSessions(gone.filter { $0 != exchange.device })
+        // Whoever asked on its own session is left its connection until it has this answer; a newer session is not.
+        self.endSessions(gone)
         return Reply(response, uid: request.uid ?? exchange.user, di: gone.first)
     }
 

@@ -37,8 +37,8 @@ package final class RegistryResponder: Responder, Service {
 
     /// - Parameters:
     ///   - accessLog: labelled `registry.access`.
-    ///   - endSessions: is told, after the commit, whose sessions must end; must return at once. The session that
-    ///     signed itself off is not among them: it is told by its answer.
+    ///   - endSessions: is told, after the commit, whose sessions must end; must return at once. A session that
+    ///     signs itself off is among them: it must be left its connection until it has the answer.
     package init(
         identity: Identity,
         directory: Directory,

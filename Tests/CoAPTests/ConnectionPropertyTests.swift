@@ -278,24 +278,32 @@ struct ConnectionPropertyTests {
         "Whatever happens, each request ends exactly once, each answer goes out at most once, and time never spins",
         arguments: 1...8 as ClosedRange<UInt64>)
     func books(seed: UInt64) throws {
-        var seen: Set<String> = []
         for round in 0..<UInt64(Rounds.scaled(250)) {
             var drive = RandomDrive(seed: seed << 32 | round)
             do {
                 try drive.run(steps: 120)
-                seen.formUnion(drive.seen)
             } catch {
                 Issue.record("seed \(seed), round \(round): \(error)")
                 return
             }
         }
-        let expected: Set = [
+    }
+
+    @Test("The random drives come by every outcome, so what they prove is proven of all of them")
+    func outcomes() throws {
+        var missing: Set = [
             "refused closing", "refused timedOut", "refused queueFull", "refused tooLarge",
             "ignored response-unmatched",
             "ignored ping-held", "completed", "unusable", "next", "drained by an answer", "drained by our answer",
             "released", "released with a queue", "answered", "aborted", "aborted by the peer", "failed timedOut",
             "failed tooLarge", "closed: released", "closed: closedByUs", "closed: keepaliveTimeout",
         ]
-        #expect(expected.subtracting(seen).isEmpty)
+        // Which request a drive picks depends on the process's hash seed, so how many rounds it takes differs.
+        for round in 0..<UInt64(20_000) where !missing.isEmpty {
+            var drive = RandomDrive(seed: round)
+            try drive.run(steps: 120)
+            missing.subtract(drive.seen)
+        }
+        #expect(missing.isEmpty)
     }
 }

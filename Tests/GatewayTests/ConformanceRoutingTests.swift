@@ -140,7 +140,7 @@ struct ConformanceRoutingTests {
 
     @Test("81 requests at once to a silent device: 16 are sent, 64 wait, the last is refused at once")
     func full() async throws {
-        try await RunningGateway.with(["REQUEST_TIMEOUT": "5"]) { gateway in
+        try await RunningGateway.with(["REQUEST_TIMEOUT": "20"]) { gateway in
             let owner = try await gateway.owner("alice")
             let device = try await owner.device("lamp")
             try await withThrowingTaskGroup(of: HTTPTestAnswer.self) { tasks in

@@ -29,15 +29,17 @@ package final class ScriptedPeer: Sendable {
     /// Connects, and says nothing yet.
     /// - Parameters:
     ///   - localPort: the peer's own port; nil for any.
+    ///   - localHost: the peer's own address, if it names a port: one that nobody else connects from.
     ///   - staysHalfOpen: does not close when the other end has; a well-behaved peer does.
     package static func connect(
-        port: Int, host: String = "127.0.0.1", from localPort: Int? = nil, staysHalfOpen: Bool = false
+        port: Int, host: String = "127.0.0.1", from localPort: Int? = nil,
+        localHost: String = "127.0.0.1", staysHalfOpen: Bool = false
     ) async throws -> ScriptedPeer {
         let inbox = Inbox()
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         if let localPort {
             bootstrap = try bootstrap.channelOption(.socketOption(.so_reuseaddr), value: 1)
-                .bind(to: SocketAddress(ipAddress: host, port: localPort))
+                .bind(to: SocketAddress(ipAddress: localHost, port: localPort))
         }
         let channel =
             try await bootstrap

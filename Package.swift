@@ -12,6 +12,7 @@ let strict: [SwiftSetting] = [
 // Products of other packages, named once.
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -115,7 +116,7 @@ let package = Package(
         tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
         tests("CloudTests", ["Cloud"]),
         tests("SQLStoreTests", ["SQLStore", "Cloud"]),
-        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, logging]),
+        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
         tests(
             "ServiceShellTests",
             ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
@@ -123,7 +124,11 @@ let package = Package(
         tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         tests(
             "CoAPInterfaceTests",
-            ["CoAPInterface", "CoAP", "Cloud", "OCF", nioCore]),
+            [
+                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
+                nioCore,
+                nioPosix, logging,
+            ]),
         tests(
             "NorthboundTests",
             [
@@ -139,8 +144,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "CSQLite", nioCore, logging,
-                lifecycle, "coap-gateway", "mock-device",
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "CSQLite", nioCore, nioPosix,
+                logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),
         tests("TidyTests", []),
     ]

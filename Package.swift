@@ -133,7 +133,7 @@ let package = Package(
             "NorthboundTests",
             [
                 "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", yams, httpTypes, logging, lifecycle,
-                nioCore, nioPosix,
+                nioCore, nioEmbedded, nioHTTPTypes, nioPosix,
             ]),
         tests(
             "RegistryTests",

@@ -67,7 +67,7 @@ extension Identity {
             if let di, let known = try transaction.device(di) {
                 guard known.uid == uid else {
                     throw CloudError(
-                        .conflict, "\(di) belongs to another user: its owner must delete it first", field: "di")
+                        .conflict, "the id \(di) belongs to another user: its owner must delete it first", field: "di")
                 }
                 guard known.kind == kind else {
                     throw CloudError(

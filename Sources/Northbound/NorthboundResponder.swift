@@ -108,6 +108,11 @@ package struct NorthboundResponder: Sendable {
 
     private func route(_ request: HummingbirdCore.Request, _ scope: inout RequestScope) async throws -> HTTPAnswer {
         guard EndpointTable.knownMethods.contains(request.method) else { throw Problem(.methodNotImplemented) }
+        // RFC 9112 §3.2: a request without Host, or with two, is refused; a proxy before us may have read the other.
+        guard request.head.authority != nil else { throw Problem.header("Host", "is missing") }
+        guard !scope.fields.contains(where: { $0.name.canonicalName == "host" }) else {
+            throw Problem.header("Host", "stands there twice")
+        }
         scope.target = try HTTPTarget(request.head.path ?? "")
         let endpoint: Endpoint
         switch EndpointTable.match(request.method, scope.target.segments) {

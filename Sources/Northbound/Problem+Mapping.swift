@@ -30,7 +30,7 @@ extension Problem {
             self.init(kind)
         default:
             self.init(
-                kind, Self.sentence(error.message), remedy: "", field: error.field,
+                kind, Self.sentence(error.message, error.field), remedy: "", field: error.field,
                 retryAfter: error.retryAfter?.wholeSeconds)
         }
     }
@@ -38,9 +38,12 @@ extension Problem {
     /// A body that is JSON, but not what the endpoint takes.
     package init(payload error: PayloadError) {
         switch error.code {
-        case .unauthorized: self.init(.unauthorized, Self.sentence(error.message), remedy: "", field: error.field)
+        case .unauthorized:
+            self.init(.unauthorized, Self.sentence(error.message, error.field), remedy: "", field: error.field)
         default:
-            self.init(error.field == nil ? .badBody : .badField, Self.sentence(error.message), field: error.field)
+            self.init(
+                error.field == nil ? .badBody : .badField, Self.sentence(error.message, error.field),
+                field: error.field)
         }
     }
 
@@ -96,9 +99,10 @@ extension Problem {
         }
     }
 
-    /// With a capital first letter and a full stop.
-    private static func sentence(_ text: String) -> String {
+    /// With a capital first letter and a full stop. A field's name is written as the field is: case matters in it.
+    private static func sentence(_ text: String, _ field: String?) -> String {
         guard let first = text.first, let last = text.last else { return text }
+        if let field, text.hasPrefix("\(field) ") { return Self.sentence("the field \(text)", nil) }
         return first.uppercased() + text.dropFirst() + (".!?".contains(last) ? "" : ".")
     }
 }

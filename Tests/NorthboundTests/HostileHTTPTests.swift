@@ -48,6 +48,18 @@ struct HostileHTTPTests {
     }
 
     @Test(
+        "BI-61: RFC 9112 §3.2: no Host, or two of them, is 400",
+        arguments: ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nhost: a\r\n"])
+    func hosts(fields: String) async throws {
+        try await Server.run { server async throws in
+            let answer = try await self.exchange(
+                server, "GET /errors HTTP/1.1\r\n\(fields)Connection: close\r\n\r\n")
+            #expect(answer.hasPrefix("HTTP/1.1 400 "))
+            #expect(answer.contains(#""field":"Host""#))
+        }
+    }
+
+    @Test(
         "BI-6, BI-61: other protocols are answered 400 as a problem, or cut",
         arguments: [
             "\u{16}\u{03}\u{01}\u{02}\u{00}\u{01}\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n",

@@ -49,6 +49,7 @@ struct ShellTests {
                 try KeptFile.value(named: "sid", in: file) { "never" }
             }
             #expect(blocked.description.contains("DATA_DIR"))
+            #expect(blocked.reason == "it is not a directory")
             unlink(file)
             rmdir(path)
         }

@@ -37,6 +37,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var inProgress = 0
     /// The head of a request came in, its end did not.
     private var isReading = false
+    /// The program stops: the response in progress is the last.
+    private var isQuiescing = false
     private var deadline: Scheduled<Void>?
     private var closing: Scheduled<Void>?
 
@@ -78,6 +80,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelReadComplete()
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent { self.isQuiescing = true }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard case .open = self.state else { return }
         guard self.inProgress == 0, let problem = Self.problem(error) else {
@@ -101,7 +108,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch (self.unwrapOutboundIn(data), self.state) {
         case (_, .closed):
             promise?.fail(ChannelError.outputClosed)
-        case (.head(let head), .open):
+        case (.head(var head), .open):
+            // RFC 9112 §9.6: who is not told would send the next request into the closing connection and lose it.
+            if self.isQuiescing, head.status.kind != .informational {
+                head.headerFields[.connection] = "close"
+                self.state = .closing
+                context.write(self.wrapOutboundOut(.head(head)), promise: promise)
+                return
+            }
             if head.headerFields[.connection]?.lowercased() == "close" { self.state = .closing }
             context.write(data, promise: promise)
         case (.end, .open):

@@ -58,7 +58,11 @@ package enum KeptFile {
                 attributes: [.posixPermissions: 0o700],
             )
         } catch {
-            throw Failure(path: directory, reason: Self.systemReason())
+            // What the library found by itself is not in errno.
+            var isDirectory = false
+            let exists = FileManager.default.fileExists(atPath: directory, isDirectory: &isDirectory)
+            throw Failure(
+                path: directory, reason: exists && !isDirectory ? "it is not a directory" : Self.systemReason())
         }
     }
 

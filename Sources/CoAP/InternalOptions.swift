@@ -43,12 +43,16 @@ package enum Undelivered: UInt8, Sendable, Hashable, CaseIterable {
     case moving = 3
     case queueFull = 4
     case late = 5
+    /// It exceeds the device's Max-Message-Size: sending it again does not help.
+    case tooLarge = 6
 }
 
 /// Why nobody knows what became of a request that was delivered.
 package enum UnknownOutcome: UInt8, Sendable, Hashable, CaseIterable {
     case connectionLost = 1
     case noAnswer = 2
+    /// The device answered, but not in a way that can be used (RFC 7252 §5.4.1).
+    case unusableAnswer = 3
 }
 
 /// Whom a relayed request was authorised for: compared with the session at the moment of writing, so that an old

@@ -45,10 +45,10 @@ enum Relay {
             return self.undelivered(.queueFull, .serviceUnavailable, "too many requests wait for the device")
         case .tooLarge(let size, let maximum):
             let text = "the request of \(size) bytes exceeds the device's Max-Message-Size \(maximum)"
-            return Response(.requestEntityTooLarge, diagnostic: text)
+            return self.undelivered(.tooLarge, .requestEntityTooLarge, text)
         case .unusableResponse(let fault):
             // RFC 7252 §5.4.1: the device did answer, only not in a way that can be used.
-            return Response(.badGateway, diagnostic: "the device's answer cannot be used: \(fault)")
+            return self.unknown(.unusableAnswer, .badGateway, "the device's answer cannot be used: \(fault)")
         }
     }
 

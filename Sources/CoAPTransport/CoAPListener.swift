@@ -41,9 +41,11 @@ package final class CoAPListener: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard connections.reserve() else {
-                        logger.warning(
-                            "connection refused: as many as MAX_CONNECTIONS are open",
-                            metadata: ["connections.maximum": "\(maximumConnections)"])
+                        if connections.mayWarn(now: .now()) {
+                            logger.warning(
+                                "connection refused: as many as MAX_CONNECTIONS are open",
+                                metadata: ["connections.maximum": "\(maximumConnections)"])
+                        }
                         throw ChannelError.operationUnsupported
                     }
                     // One connection, one place: given back when the channel closes, whatever it came to.
@@ -104,6 +106,7 @@ private final class ConnectionSet: Sendable {
     private struct State {
         var reserved = 0
         var connections: [ObjectIdentifier: CoAPConnection] = [:]
+        var nextWarning = NIODeadline.uptimeNanoseconds(0)
     }
 
     private let maximum: Int
@@ -120,6 +123,15 @@ private final class ConnectionSet: Sendable {
         self.state.withLock { state in
             guard state.reserved < self.maximum else { return false }
             state.reserved += 1
+            return true
+        }
+    }
+
+    /// Once in 10 s: whoever knocks all the time must not fill the log.
+    func mayWarn(now: NIODeadline) -> Bool {
+        self.state.withLock { state in
+            guard state.nextWarning <= now else { return false }
+            state.nextWarning = now + .seconds(10)
             return true
         }
     }

@@ -75,7 +75,7 @@ package struct EdgeResponder: Responder {
                 return self.giveUp(response, first: first)
             case .noSession:
                 return self.giveUp(response, first: first)
-            case .queueFull, .late:
+            case .queueFull, .late, .tooLarge:
                 // Not the last word where the attempt before may have been acted on.
                 return self.answer(first?.options.unknownOutcome == nil ? response : first ?? response)
             case nil:

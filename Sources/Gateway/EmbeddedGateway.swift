@@ -61,6 +61,8 @@ package struct EmbeddedGateway: Sendable {
     ) async throws -> EmbeddedGateway {
         let clock = SystemWallClock()
         let logger = makeLogger("coap-gateway")
+        let lock = try DirectoryLock(configuration.dataDirectory)
+        undo.append { lock.release() }
         let sealer = try Self.sealer(configuration)
         let sid = try configuration.identity()
         let store = try await SQLCloudStore.open(
@@ -133,7 +135,7 @@ package struct EmbeddedGateway: Sendable {
             ports: Ports(http: http.port, coap: coap.port, admin: admin.port),
             sid: sid,
             services: [
-                EventLoops(group: group), StoreService(store: store), registry,
+                EventLoops(group: group), StoreService(store: store, lock: lock), registry,
                 Housekeeping(identity: identity, logger: makeLogger("housekeeping")), admin, coap, http,
             ])
     }
@@ -186,12 +188,14 @@ private struct EventLoops: Service {
     }
 }
 
-/// Closes the store behind everybody who uses it.
+/// Closes the store behind everybody who uses it, and leaves the data directory.
 private struct StoreService: Service {
     let store: SQLCloudStore
+    let lock: DirectoryLock
 
     func run() async throws {
         try? await gracefulShutdown()
         await self.store.close()
+        self.lock.release()
     }
 }

@@ -88,6 +88,7 @@ extension Problem {
         case .moving: self.init(.moving, retryAfter: 2)
         case .queueFull: self.init(.deviceBusy, retryAfter: 1)
         case .late: self.init(.noAnswer, "The request waited until its deadline and was not sent.")
+        case .tooLarge: self.init(.bodyTooLarge, "The device takes smaller messages only; this one was not sent.")
         }
     }
 
@@ -96,6 +97,7 @@ extension Problem {
         switch unknown {
         case .connectionLost: self.init(.outcomeUnknown)
         case .noAnswer: self.init(.noAnswer, "The device got the request, but did not answer in time.")
+        case .unusableAnswer: self.init(.badDeviceAnswer)
         }
     }
 

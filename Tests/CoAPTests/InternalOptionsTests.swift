@@ -105,7 +105,7 @@ struct InternalOptionsTests {
         #expect(OptionNumber.caller.rawValue == 65293)
         #expect(OptionNumber.sessionExpiry.rawValue == 65294)
         #expect(OptionNumber.errorField.rawValue == 65296)
-        #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5])
-        #expect(UnknownOutcome.allCases.map(\.rawValue) == [1, 2])
+        #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6])
+        #expect(UnknownOutcome.allCases.map(\.rawValue) == [1, 2, 3])
     }
 }

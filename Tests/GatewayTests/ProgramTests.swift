@@ -97,6 +97,20 @@ struct ProgramTests {
         }
     }
 
+    @Test("A second gateway on the same data directory is refused, naming it")
+    func directoryInUse() async throws {
+        try await GatewayProcess.with { gateway in
+            let ended = try await Subprocess.run(
+                ["coap-gateway"],
+                environment: [
+                    "HTTP_PORT": "0", "COAP_PORT": "0", "ADMIN_PORT": "0", "DATA_DIR": "\(gateway.directory)/data",
+                ])
+            #expect(ended.status == 1)
+            #expect(ended.errors.contains("\(gateway.directory)/data"))
+            #expect(ended.errors.contains("another coap-gateway runs on it"))
+        }
+    }
+
     @Test("A data directory that cannot be written is named with what to do")
     func dataDirectory() async throws {
         let ended = try await Subprocess.run(

@@ -131,6 +131,8 @@ struct DevicesOverHTTPTests {
             (made { $0.undelivered = .late }, 504, "no-answer"),
             (made { $0.unknownOutcome = .connectionLost }, 502, "outcome-unknown"),
             (made { $0.unknownOutcome = .noAnswer }, 504, "no-answer"),
+            (made { $0.undelivered = .tooLarge }, 413, "body-too-large"),
+            (made { $0.unknownOutcome = .unusableAnswer }, 502, "bad-device-answer"),
         ])
     func delivery(response: CoAP.Response, status: Int, slug: String) async throws {
         try await Server.run { server async throws in

@@ -61,7 +61,7 @@ struct EndTests {
 
     @Test("RFC 8323 §5.5: a peer that does not close after our Release is closed when the grace time is over")
     func releaseGrace() async throws {
-        try await ListenerBench.with(ConnectionConfiguration(releaseGrace: .milliseconds(150))) { bench in
+        try await ListenerBench.with(ConnectionConfiguration(releaseGrace: .milliseconds(500))) { bench in
             let (peer, connection) = try await bench.pair()
             connection.release(holdOffSeconds: 3)
             let release = try await peer.receivePastCSM()
@@ -104,7 +104,7 @@ struct EndTests {
         try await ListenerBench.with { bench in
             let (peer, connection) = try await bench.pair()
             let outcomes = Outcomes()
-            outcomes.send(0, on: connection, timeout: .milliseconds(100))
+            outcomes.send(0, on: connection, timeout: .milliseconds(900))
             let slow = try await peer.receivePastCSM()
             await outcomes.wait(for: 1)
             #expect(outcomes.errors == [ExchangeError(.timedOut, delivered: true)])
@@ -130,7 +130,7 @@ struct EndTests {
         "Requests under way when the connection ends, ends each exactly once and as far as it had come",
         arguments: End.allCases)
     func exactlyOnce(end: End) async throws {
-        try await ListenerBench.with(ConnectionConfiguration(releaseGrace: .milliseconds(100))) { bench in
+        try await ListenerBench.with(ConnectionConfiguration(releaseGrace: .milliseconds(500))) { bench in
             let (peer, connection) = try await bench.pair()
             let outcomes = Outcomes()
             for index in 0..<40 { outcomes.send(index, on: connection) }

@@ -191,11 +191,11 @@ struct ShellTests {
         feed.end()
         let transcript = Transcript()
         async let status = runShell(
-            setup(port: cloud.port) { $0.requestTimeout = .milliseconds(300) }, feed, transcript)
+            setup(port: cloud.port) { $0.requestTimeout = .milliseconds(1500) }, feed, transcript)
         let peer = try await cloud.accept()
         _ = try await peer.request(.post, "oic/sec/account")
         #expect(await status == 0)
-        #expect(transcript.text.contains("register: no answer: none came within 300 ms."))
+        #expect(transcript.text.contains("register: no answer: none came within 1.5 s."))
         #expect(transcript.text.contains(", connected, not signed in"))
         try await cloud.stop()
     }

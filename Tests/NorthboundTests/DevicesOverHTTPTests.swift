@@ -174,7 +174,7 @@ struct DevicesOverHTTPTests {
 
     @Test("BI-42, BI-66: no answer in time is 504, and a late one never reaches the next request")
     func lateAnswer() async throws {
-        try await Server.run(NorthboundConfiguration(port: 0, requestTimeout: .milliseconds(50))) {
+        try await Server.run(NorthboundConfiguration(port: 0, requestTimeout: .milliseconds(500))) {
             server async throws in
             let late = Mutex<(@Sendable (CoAP.Response) -> Void)?>(nil)
             server.devices.script { _, answer in late.withLock { $0 = answer } }

@@ -16,7 +16,7 @@ package struct PeerError: Error, CustomStringConvertible {
 /// what comes back message by message. Every wait has a deadline.
 package final class ScriptedPeer: Sendable {
     /// No answer takes longer, unless something is broken.
-    package static let patience = TimeAmount.seconds(20)
+    package static let patience = TimeAmount.seconds(40)
 
     private let channel: any Channel
     private let inbox: Inbox

@@ -2,7 +2,6 @@ import CoAP
 import NIOCore
 import TestSupport
 
-
 extension SeededGenerator {
     mutating func number(_ range: ClosedRange<Int>) -> Int {
         Int.random(in: range, using: &self)

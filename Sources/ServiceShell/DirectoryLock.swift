@@ -17,7 +17,9 @@ package final class DirectoryLock: Sendable {
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
-            throw KeptFile.Failure(path: directory, reason: "another coap-gateway runs on it")
+            throw KeptFile.Failure(
+                path: directory, reason: "another coap-gateway runs on it",
+                hint: "stop that one, or give this one a DATA_DIR and ports of its own")
         }
         self.descriptor = Mutex(descriptor)
     }

@@ -107,7 +107,7 @@ struct ProgramTests {
                 ])
             #expect(ended.status == 1)
             #expect(ended.errors.contains("\(gateway.directory)/data"))
-            #expect(ended.errors.contains("another coap-gateway runs on it"))
+            #expect(ended.errors.contains("another coap-gateway runs on it; stop that one"))
         }
     }
 

@@ -7,14 +7,20 @@ package enum KeptFile {
     package struct Failure: Error, Equatable, CustomStringConvertible {
         package let path: String
         package let reason: String
+        /// What to do next.
+        package let hint: String
 
-        package init(path: String, reason: String) {
+        package init(
+            path: String, reason: String,
+            hint: String = "check the directory's owner and permissions, or set DATA_DIR"
+        ) {
             self.path = path
             self.reason = reason
+            self.hint = hint
         }
 
         package var description: String {
-            "\(self.path) cannot be used: \(self.reason); check the directory's owner and permissions, or set DATA_DIR"
+            "\(self.path) cannot be used: \(self.reason); \(self.hint)"
         }
     }
 

@@ -1,33 +1,8 @@
-/// A user's id: opaque text such as an e-mail address or a number. Always keeps the one id rule of `Identifier`.
-package struct UserID: Hashable, Comparable, Sendable {
+/// A user's id: opaque text such as an e-mail address or a number.
+package struct UserID: NamedIdentifier {
     package let identifier: Identifier
 
-    package var text: String { self.identifier.text }
-
-    /// The id of a user as a peer wrote it.
-    package init(_ text: String) throws(IdentifierError) {
-        self.identifier = try Identifier(text)
+    package init(identifier: Identifier) {
+        self.identifier = identifier
     }
-
-    /// The same, for whoever answers with the field at fault.
-    ///
-    /// - Throws: `badRequest` that names `field`.
-    package init(_ text: String, field: String) throws(CloudError) {
-        do throws(IdentifierError) {
-            self.identifier = try Identifier(text)
-        } catch {
-            throw CloudError(.badRequest, "\(field) \(error)", field: field)
-        }
-    }
-
-    /// An id as it came from our own store.
-    package init(stored text: String) {
-        self.identifier = Identifier(stored: text)
-    }
-
-    package static func < (one: Self, other: Self) -> Bool { one.identifier < other.identifier }
-}
-
-extension UserID: CustomStringConvertible {
-    package var description: String { self.text }
 }

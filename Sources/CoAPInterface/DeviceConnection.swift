@@ -119,11 +119,7 @@ final class DeviceConnection: ConnectionDelegate {
         guard let eventLoop = self.connection?.eventLoop else { return }
         let this = NIOLoopBound(self, eventLoop: eventLoop)
         responder.respond(to: request) { response in
-            if eventLoop.inEventLoop {
-                then(this.value, response)
-            } else {
-                eventLoop.execute { then(this.value, response) }
-            }
+            this.onLoop { then($0, response) }
         }
     }
 
@@ -184,11 +180,7 @@ final class DeviceConnection: ConnectionDelegate {
         guard let eventLoop = self.connection?.eventLoop else { return }
         let this = NIOLoopBound(self, eventLoop: eventLoop)
         self.context.routes.claim(di, uid: uid, pod: self.context.pod, floor: 0) { result in
-            if eventLoop.inEventLoop {
-                this.value.claimed(di: di, result)
-            } else {
-                eventLoop.execute { this.value.claimed(di: di, result) }
-            }
+            this.onLoop { $0.claimed(di: di, result) }
         }
     }
 
@@ -210,8 +202,7 @@ final class DeviceConnection: ConnectionDelegate {
             return
         }
         let handle = SessionHandle(
-            session: session, eventLoop: connection.eventLoop,
-            connection: NIOLoopBound(self, eventLoop: connection.eventLoop))
+            session: session, connection: NIOLoopBound(self, eventLoop: connection.eventLoop))
         let loser: SessionHandle?
         switch self.context.sessions.enter(handle, askedAt: self.askedAt) {
         case .entered(let other):
@@ -222,7 +213,7 @@ final class DeviceConnection: ConnectionDelegate {
         self.context.metrics.sessionBegan(tookOver: loser != nil)
         for id in ids { self.answer(id, response) }
         if let loser {
-            loser.onLoop { $0.supersede(loser.session) }
+            loser.connection.onLoop { $0.supersede(loser.session) }
         }
         self.proceed()
     }

@@ -1,22 +1,13 @@
 package import Cloud
 package import CoAP
+import CoAPTransport
 import NIOCore
 import Synchronization
 
-/// The way to one session from anywhere: hops to its event loop.
+/// The way to one session from anywhere.
 struct SessionHandle: Sendable {
     let session: Session
-    let eventLoop: any EventLoop
     let connection: NIOLoopBound<DeviceConnection>
-
-    func onLoop(_ work: @escaping @Sendable (DeviceConnection) -> Void) {
-        if self.eventLoop.inEventLoop {
-            work(self.connection.value)
-        } else {
-            let connection = self.connection
-            self.eventLoop.execute { work(connection.value) }
-        }
-    }
 }
 
 /// The sessions of this process, by device: the truth about who is connected here.
@@ -97,7 +88,7 @@ package final class SessionTable: Responder, SessionEnder {
         guard let di = request.options.first(.uriPath)?.string.flatMap({ try? DeviceID($0) }),
             let handle = self.find(di), handle.session.kind == .device
         else { return answer(Relay.offline()) }
-        handle.onLoop { $0.relay(request, to: di, answer: answer) }
+        handle.connection.onLoop { $0.relay(request, to: di, answer: answer) }
     }
 
     package func end(_ devices: [DeviceID], reason: String) async {
@@ -107,7 +98,7 @@ package final class SessionTable: Responder, SessionEnder {
     /// The same without waiting for anything.
     package func endNow(_ devices: [DeviceID], reason: String) {
         for di in devices {
-            self.revoke(di)?.onLoop { $0.revoke(di: di, reason: reason) }
+            self.revoke(di)?.connection.onLoop { $0.revoke(di: di, reason: reason) }
         }
     }
 }

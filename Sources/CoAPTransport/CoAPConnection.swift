@@ -21,21 +21,12 @@ package struct CoAPConnection: Sendable {
         return address.protocol == .inet6 ? "[\(ip)]:\(address.port ?? 0)" : "\(ip):\(address.port ?? 0)"
     }
 
-    private func onLoop(_ work: @escaping @Sendable (ConnectionHandler) -> Void) {
-        if self.eventLoop.inEventLoop {
-            work(self.handler.value)
-        } else {
-            let handler = self.handler
-            self.eventLoop.execute { work(handler.value) }
-        }
-    }
-
     /// Sends a request. `completion` is called exactly once, on the connection's event loop.
     package func send(
         _ request: Request, deadline: NIODeadline,
         completion: @escaping @Sendable (Result<Response, ExchangeError>) -> Void
     ) {
-        self.onLoop { $0.send(request, deadline: deadline, completion: completion) }
+        self.handler.onLoop { $0.send(request, deadline: deadline, completion: completion) }
     }
 
     /// Sends a request and waits for its answer. Cancelling the task does not withdraw it.
@@ -48,37 +39,37 @@ package struct CoAPConnection: Sendable {
 
     /// Answers a request of the peer.
     package func respond(to id: IncomingID, with response: Response) {
-        self.onLoop { $0.respond(to: id, with: response) }
+        self.handler.onLoop { $0.respond(to: id, with: response) }
     }
 
     /// Asks the peer for a sign of life. If none comes, keepalive closes the connection.
     package func ping() {
-        self.onLoop { $0.ping() }
+        self.handler.onLoop { $0.ping() }
     }
 
     /// Asks the peer to close (RFC 8323 §5.5); after the grace period of the configuration we close.
     package func release(holdOffSeconds: UInt32? = nil) {
-        self.onLoop { $0.release(holdOffSeconds: holdOffSeconds) }
+        self.handler.onLoop { $0.release(holdOffSeconds: holdOffSeconds) }
     }
 
     /// Takes back every request that was not yet given to the transport; each ends as not delivered.
     package func withdrawQueued() {
-        self.onLoop { $0.withdrawQueued() }
+        self.handler.onLoop { $0.withdrawQueued() }
     }
 
     /// Tells the peer why, then closes (RFC 8323 §5.6).
     package func abort(_ diagnostic: String) {
-        self.onLoop { $0.abort(diagnostic: diagnostic, end: .closedByUs(diagnostic)) }
+        self.handler.onLoop { $0.abort(diagnostic: diagnostic, end: .closedByUs(diagnostic)) }
     }
 
     /// Closes without a word.
     package func close(reason: String) {
-        self.onLoop { $0.closeNow(.closedByUs(reason)) }
+        self.handler.onLoop { $0.closeNow(.closedByUs(reason)) }
     }
 
     /// Sends a Release, closes, and returns when that is done.
     package func close() async {
-        self.onLoop {
+        self.handler.onLoop {
             $0.release(holdOffSeconds: nil)
             $0.closeNow(.closedByUs("closed"))
         }

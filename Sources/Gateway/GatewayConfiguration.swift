@@ -1,4 +1,5 @@
 package import Cloud
+import CoAPInterface
 package import Logging
 import NIOCore
 package import ServiceShell
@@ -122,28 +123,17 @@ package struct GatewayConfiguration: Sendable {
 }
 
 extension GatewayConfiguration {
-    /// Times that other parts of the program rely on being in this order.
-    package enum Order {
-        /// An unsigned connection without a request lives so long.
-        package static let idleWithoutSession = Duration.seconds(30)
-        /// The same after our last answer was 5.03: the peer was told to come back.
-        package static let idleAfterUnavailable = Duration.seconds(120)
-        /// An unsigned connection lives at most so long, whatever it does.
-        package static let unsignedAtMost = Duration.seconds(300)
-        /// A sign-in that waited longer is not acted on: the device asks again after 2 s.
-        package static let signInAge = Duration.milliseconds(1500)
-        /// When the reference device repeats a request.
-        package static let deviceRepeats = Duration.seconds(2)
-        /// The longest deadline a client may ask for (`Prefer: wait=60`).
-        package static let longestDeadline = Duration.seconds(60)
-    }
+    /// When the reference device repeats a request.
+    private static let deviceRepeats = TimeAmount.seconds(2)
+    /// The longest deadline a client may ask for (`Prefer: wait=60`).
+    private static let longestDeadline = TimeAmount.seconds(60)
 
-    /// Stops the program if a change to our own sizes broke their order.
+    /// Stops the program if a change to our own sizes broke the order that other parts of it rely on.
     static func checkOrder() {
-        precondition(Order.signInAge < Order.deviceRepeats)
-        precondition(Order.deviceRepeats < Order.idleWithoutSession)
-        precondition(Order.idleWithoutSession < Order.idleAfterUnavailable)
-        precondition(Order.longestDeadline < Order.idleAfterUnavailable)
-        precondition(Order.idleAfterUnavailable < Order.unsignedAtMost)
+        let limits = SessionMachine.Limits()
+        precondition(Self.deviceRepeats < limits.idle)
+        precondition(limits.idle < limits.idleAfterUnavailable)
+        precondition(Self.longestDeadline < limits.idleAfterUnavailable)
+        precondition(limits.idleAfterUnavailable < limits.unsigned)
     }
 }

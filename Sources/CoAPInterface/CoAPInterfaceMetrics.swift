@@ -24,8 +24,7 @@ package final class CoAPInterfaceMetrics: Sendable {
     /// - Parameter direction: `in` from devices and clients, `out` to devices.
     func request(direction: String, resource: String, code: Code, took: Duration) {
         self.count(RequestKey(direction: direction, resource: resource, code: code))
-        let (seconds, attoseconds) = took.components
-        self.duration.recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+        self.duration.record(duration: took)
     }
 
     /// A request that was answered before its resource was looked at.

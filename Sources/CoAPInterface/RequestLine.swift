@@ -12,16 +12,10 @@ struct RequestLine {
 
     init(_ request: Request, session: Session?) {
         self.session = session
-        self.requestID = Self.makeID()
+        self.requestID = FreshRequestID.make()
         self.method = request.method.name ?? "\(request.method)"
         self.path = Resource.pattern(of: request.options.path ?? [])
         self.started = .now
-    }
-
-    /// Sixteen hexadecimal digits.
-    static func makeID() -> String {
-        let value = UInt64.random(in: .min ... .max)
-        return hexadecimal((0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) })
     }
 }
 

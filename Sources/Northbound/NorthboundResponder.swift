@@ -73,7 +73,7 @@ package struct NorthboundResponder: Sendable {
     package func answerMalformed(_ problem: Problem) -> HTTPAnswer {
         self.logger.debug("malformed HTTP request", metadata: .init([.errorCode: problem.kind.slug]))
         self.metrics.countMalformed()
-        let id = RequestID.fresh()
+        let id = FreshRequestID.make()
         var answer = HTTPAnswer(problem, requestID: id)
         answer.fields[RequestID.field] = id
         answer.fields[.date] = self.dates.now()

@@ -1,4 +1,5 @@
 import HTTPTypes
+import ServiceShell
 
 /// The id that follows one request through the logs of every program.
 enum RequestID {
@@ -12,12 +13,7 @@ enum RequestID {
         {
             return given[0]
         }
-        return Self.fresh()
-    }
-
-    static func fresh() -> String {
-        let digits = String(UInt64.random(in: .min ... .max), radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        return FreshRequestID.make()
     }
 }
 

@@ -1,0 +1,8 @@
+/// Ids for requests that come without one.
+package enum FreshRequestID {
+    /// Sixteen hexadecimal digits.
+    package static func make() -> String {
+        let digits = String(UInt64.random(in: .min ... .max), radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}

@@ -26,6 +26,8 @@ let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swif
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -49,11 +51,16 @@ let package = Package(
     name: "coap-gateway",
     products: [
         .executable(name: "coap-gateway", targets: ["coap-gateway"]),
+        .executable(name: "coap-interface", targets: ["coap-interface"]),
+        .executable(name: "northbound", targets: ["northbound"]),
+        .executable(name: "registry", targets: ["registry"]),
         .executable(name: "mock-device", targets: ["mock-device"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
@@ -74,13 +81,19 @@ let package = Package(
         // Input and output.
         library("CoAPTransport", ["CoAP", nioCore, nioPosix, logging]),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
-        library("SQLStore", ["Cloud", "CSQLite", nioPosix]),
+        .systemLibrary(name: "CMariaDB", providers: [.apt(["libmariadb-dev"])]),
+        library("SQLStore", ["Cloud", "CSQLite", "CMariaDB", nioPosix]),
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        library("RedisStore", ["Cloud", "CHiredis", nioCore, nioPosix, nioSSL, logging]),
+        library(
+            "Hop", ["CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, nioSSL, x509, logging, lifecycle]),
         library(
             "ServiceShell",
             [
                 logging, coreMetrics, configuration, lifecycle, signals, arguments, nioCore, nioPosix, nioHTTP1,
             ]),
         // The programs' logic.
+        library("RegistryReach", ["CoAP", "CBOR", "OCF", "Cloud", nioCore, logging, metrics, lifecycle]),
         library("Edge", ["CoAP", "CBOR", "OCF", "Cloud", nioCore]),
         library(
             "CoAPInterface",
@@ -105,7 +118,16 @@ let package = Package(
                 "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
                 "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
             ]),
+        library(
+            "Cluster",
+            [
+                "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Hop", "Northbound", "Registry",
+                "RegistryReach", "RedisStore", "ServiceShell", "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
+            ]),
         program("coap-gateway", ["Gateway"]),
+        program("coap-interface", ["Cluster"]),
+        program("northbound", ["Cluster"]),
+        program("registry", ["Cluster"]),
         program("mock-device", ["MockDevice"]),
         // Tests.
         .target(
@@ -115,7 +137,24 @@ let package = Package(
         tests("CoAPTests", ["CoAP", "TestSupport", nioCore], exclude: ["Inputs"]),
         tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
         tests("CloudTests", ["Cloud"]),
-        tests("SQLStoreTests", ["SQLStore", "Cloud"]),
+        .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: strict),
+        tests("SQLStoreTests", ["SQLStore", "Cloud", "TestServers"]),
+        tests("RedisStoreTests", ["RedisStore", "Cloud", "TestServers", nioCore, nioPosix, logging]),
+        tests(
+            "HopTests",
+            [
+                "Hop", "CoAP", "CBOR", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto,
+                logging, lifecycle,
+            ]),
+        tests(
+            "RegistryReachTests",
+            ["RegistryReach", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", nioCore, logging, lifecycle]),
+        tests(
+            "ClusterTests",
+            [
+                "Cluster", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers", nioCore,
+                nioPosix, logging, lifecycle, "coap-interface", "northbound", "registry", "mock-device",
+            ]),
         tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
         tests(
             "ServiceShellTests",

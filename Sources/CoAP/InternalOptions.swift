@@ -33,6 +33,13 @@ extension OptionNumber {
     /// In an error to one of our programs: the name of the input at fault, string.
     package static let errorField = OptionNumber(rawValue: 65296)
 
+    /// In the answer to a sign-in: the login it belongs to, string, the subject of the change that takes it back.
+    package static let sessionFamily = OptionNumber(rawValue: 65298)
+    /// In a request to the registry: where to go on; in its answer: where there is more. Opaque.
+    package static let page = OptionNumber(rawValue: 65300)
+    /// In an answer of the registry: the last change it knew of when it read, uint.
+    package static let sequence = OptionNumber(rawValue: 65302)
+
     package var isInternal: Bool { self.rawValue >= 65280 }
 }
 
@@ -45,6 +52,8 @@ package enum Undelivered: UInt8, Sendable, Hashable, CaseIterable {
     case late = 5
     /// It exceeds the device's Max-Message-Size: sending it again does not help.
     case tooLarge = 6
+    /// The pod could not be reached, or is not the one that was meant.
+    case unreachable = 7
 }
 
 /// Why nobody knows what became of a request that was delivered.
@@ -155,6 +164,24 @@ extension Options {
         set {
             self.removeAll(.sessionExpiry)
             if let newValue { self.append(.sessionExpiry, uint: newValue) }
+        }
+    }
+
+    package var sessionFamily: String? {
+        get { self.first(.sessionFamily)?.string }
+        set { self.setText(.sessionFamily, newValue) }
+    }
+
+    package var page: String? {
+        get { self.first(.page)?.string }
+        set { self.setText(.page, newValue) }
+    }
+
+    package var sequence: UInt64? {
+        get { self.first(.sequence)?.uint }
+        set {
+            self.removeAll(.sequence)
+            if let newValue { self.append(.sequence, uint: newValue) }
         }
     }
 

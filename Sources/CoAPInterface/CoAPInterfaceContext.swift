@@ -12,8 +12,8 @@ package struct CoAPInterfaceContext: Sendable {
     package var edge: any Responder
     package var routes: any RouteStore
     package var sessions: SessionTable
-    /// `{pod name}.{random boot id}`.
-    package var pod: String
+    /// This process.
+    package var pod: Pod
     /// What clients dial, for `eps`; nil: the address each of them did dial.
     package var publicEndpoint: String?
     /// How long the registry may take for one request.
@@ -29,7 +29,7 @@ package struct CoAPInterfaceContext: Sendable {
     package var logger: Logger
 
     package init(
-        registry: any Responder, edge: any Responder, routes: any RouteStore, sessions: SessionTable, pod: String,
+        registry: any Responder, edge: any Responder, routes: any RouteStore, sessions: SessionTable, pod: Pod,
         publicEndpoint: String? = nil, registryTimeout: TimeAmount = .seconds(10),
         requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(), accessLog: AccessLog,
         relayLog: AccessLog? = nil,

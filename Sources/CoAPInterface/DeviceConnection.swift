@@ -179,16 +179,22 @@ final class DeviceConnection: ConnectionDelegate {
     private func claim(di: DeviceID, uid: UserID) {
         guard let eventLoop = self.connection?.eventLoop else { return }
         let this = NIOLoopBound(self, eventLoop: eventLoop)
-        self.context.routes.claim(di, uid: uid, pod: self.context.pod, floor: 0) { result in
+        self.context.routes.claim(di, uid: uid, pod: self.context.pod, floor: 0, replacing: nil) { result in
             this.onLoop { $0.claimed(di: di, result) }
         }
     }
 
-    private func claimed(di: DeviceID, _ result: Result<RouteClaim, RouteStoreUnavailable>) {
+    private func claimed(di: DeviceID, _ result: Result<RouteClaimOutcome, RouteStoreUnavailable>) {
         let epoch: UInt64
         switch result {
-        case .success(let claim):
+        case .success(.claimed(let claim)):
             epoch = claim.route.epoch
+        case .success(.contested):
+            let text = "two peers sign in as this device in turn: one of them has to stop"
+            for id in self.machine.refuseGrant() {
+                self.answer(id, Response(.serviceUnavailable, diagnostic: text, maxAge: 60))
+            }
+            return self.proceed()
         case .failure(let error):
             // A sign-in never fails for want of a route: the epoch comes from the clock, and the route is written
             // later.

@@ -195,6 +195,14 @@ package struct SessionMachine: ~Copyable {
         return (session, ids, grant.response)
     }
 
+    /// The route could not be claimed: there is no session, and these wait for an answer.
+    package mutating func refuseGrant() -> [IncomingID] {
+        guard self.grant != nil, let ids = self.pending?.ids else { return [] }
+        self.grant = nil
+        self.pending = nil
+        return ids
+    }
+
     private mutating func conclude(_ response: Response, ended: Session?) -> IdentityAction {
         let ids = self.pending?.ids ?? []
         self.pending = nil

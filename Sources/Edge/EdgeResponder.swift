@@ -73,7 +73,7 @@ package struct EdgeResponder: Responder {
                 // The device may have signed in anew meanwhile, and nothing was acted on: whatever the method is.
                 guard first != nil else { return self.attempt(first: response) }
                 return self.giveUp(response, first: first)
-            case .noSession:
+            case .noSession, .unreachable:
                 return self.giveUp(response, first: first)
             case .queueFull, .late, .tooLarge:
                 // Not the last word where the attempt before may have been acted on.

@@ -94,7 +94,7 @@ package struct EmbeddedGateway: Sendable {
                 host: configuration.bindAddress, port: configuration.coapPort, group: group,
                 configuration: configuration.connection, maximumConnections: configuration.maxConnections,
                 context: CoAPInterfaceContext(
-                    registry: registry, edge: edge, routes: routes, sessions: sessions, pod: Self.podName(),
+                    registry: registry, edge: edge, routes: routes, sessions: sessions, pod: Pod(name: Self.podName()),
                     publicEndpoint: configuration.publicEndpoint,
                     requestTimeout: .init(configuration.requestTimeout), accessLog: coapLog,
                     relayLog: relayLog, logger: makeLogger("coap-interface")))

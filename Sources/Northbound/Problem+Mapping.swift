@@ -84,7 +84,7 @@ extension Problem {
     /// The device did not get the request. Whose it is must have been found out before.
     init(_ undelivered: Undelivered) {
         switch undelivered {
-        case .noSession, .superseded: self.init(.offline, retryAfter: 10)
+        case .noSession, .superseded, .unreachable: self.init(.offline, retryAfter: 10)
         case .moving: self.init(.moving, retryAfter: 2)
         case .queueFull: self.init(.deviceBusy, retryAfter: 1)
         case .late: self.init(.noAnswer, "The request waited until its deadline and was not sent.")

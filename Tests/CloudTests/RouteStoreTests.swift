@@ -27,17 +27,19 @@ struct RouteStoreTests {
         }
 
         func claim(_ pod: String = "pod-1", floor: UInt64 = 0) async throws -> RouteClaim {
-            try await withCheckedContinuation { continuation in
-                self.store.claim(self.di, uid: self.uid, pod: pod, floor: floor) {
+            let outcome = try await withCheckedContinuation { continuation in
+                self.store.claim(self.di, uid: self.uid, pod: Pod(name: pod), floor: floor, replacing: nil) {
                     continuation.resume(returning: $0)
                 }
             }.get()
+            guard case .claimed(let claim) = outcome else { throw RouteStoreUnavailable(reason: "\(outcome)") }
+            return claim
         }
 
         func route() async throws -> Route? {
             try await withCheckedContinuation { continuation in
-                self.store.route(of: self.di) { continuation.resume(returning: $0) }
-            }.get()
+                self.store.find(self.di) { continuation.resume(returning: $0) }
+            }.get()?.route
         }
 
         func presence() async -> Presence? { await self.store.presence(of: [self.di])[self.di] }
@@ -52,7 +54,7 @@ struct RouteStoreTests {
             #expect(epoch > last)
             #expect(epoch < 1 << 53)
             last = epoch
-            bench.clock.advance(step % 2 == 0 ? .zero : .seconds(-5))
+            bench.clock.advance(step % 2 == 0 ? .seconds(125) : .seconds(-5))
         }
         #expect(try await bench.claim(floor: last + 100).route.epoch == last + 101)
     }
@@ -65,10 +67,10 @@ struct RouteStoreTests {
         #expect(claim.displaced == old)
         bench.store.mark(bench.di, pod: old.pod, epoch: old.epoch, as: .left)
         bench.store.drop(bench.di, pod: old.pod, epoch: old.epoch)
-        bench.store.drop(bench.di, pod: "pod-1", epoch: claim.route.epoch)
-        bench.store.drop(bench.di, pod: "pod-2", epoch: old.epoch)
+        bench.store.drop(bench.di, pod: Pod(name: "pod-1"), epoch: claim.route.epoch)
+        bench.store.drop(bench.di, pod: Pod(name: "pod-2"), epoch: old.epoch)
         #expect(try await bench.route() == claim.route)
-        bench.store.drop(bench.di, pod: "pod-2", epoch: claim.route.epoch)
+        bench.store.drop(bench.di, pod: Pod(name: "pod-2"), epoch: claim.route.epoch)
         #expect(try await bench.route() == nil)
     }
 

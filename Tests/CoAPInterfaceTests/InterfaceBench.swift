@@ -55,7 +55,8 @@ struct InterfaceBench {
             configuration: ConnectionConfiguration(), maximumConnections: 100, stopGrace: .zero,
             context: CoAPInterfaceContext(
                 registry: registry, edge: edge, routes: InMemoryRouteStore(clock: SystemWallClock()),
-                sessions: sessions, pod: "pod.1", accessLog: AccessLog(mode: .all, logger: logger), logger: logger))
+                sessions: sessions, pod: Pod(name: "pod.1"),
+                accessLog: AccessLog(mode: .all, logger: logger), logger: logger))
         let bench = InterfaceBench(server: server, registry: registry, sessions: sessions, edge: edge, log: log)
         let result: Result<Void, any Error> = await withTaskGroup { tasks in
             // Without a service group it serves until it is cancelled.

@@ -105,7 +105,10 @@ struct InternalOptionsTests {
         #expect(OptionNumber.caller.rawValue == 65293)
         #expect(OptionNumber.sessionExpiry.rawValue == 65294)
         #expect(OptionNumber.errorField.rawValue == 65296)
-        #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6])
+        #expect(OptionNumber.sessionFamily.rawValue == 65298)
+        #expect(OptionNumber.page.rawValue == 65300)
+        #expect(OptionNumber.sequence.rawValue == 65302)
+        #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7])
         #expect(UnknownOutcome.allCases.map(\.rawValue) == [1, 2, 3])
     }
 }

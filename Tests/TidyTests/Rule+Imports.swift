@@ -8,8 +8,13 @@ enum Layers {
         "OCF": ["CoAP", "CBOR", "Cloud"],
         "CoAPTransport": ["CoAP"],
         "CSQLite": [],
-        "SQLStore": ["Cloud", "CSQLite"],
+        "CMariaDB": [],
+        "SQLStore": ["Cloud", "CSQLite", "CMariaDB"],
+        "CHiredis": [],
+        "RedisStore": ["Cloud", "CHiredis"],
+        "Hop": ["CoAP", "CBOR", "Cloud", "CoAPTransport"],
         "ServiceShell": [],
+        "RegistryReach": ["CoAP", "CBOR", "OCF", "Cloud"],
         "Edge": ["CoAP", "CBOR", "OCF", "Cloud"],
         "CoAPInterface": ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "Edge", "ServiceShell"],
         "Northbound": ["CoAP", "CBOR", "OCF", "Cloud", "Edge", "ServiceShell"],
@@ -19,14 +24,19 @@ enum Layers {
             "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
             "Northbound", "Registry",
         ],
-        "Programs": ["Gateway", "MockDevice"],
+        "Cluster": [
+            "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "RedisStore", "Hop", "RegistryReach",
+            "ServiceShell", "Edge", "CoAPInterface", "Northbound", "Registry",
+        ],
+        "Programs": ["Gateway", "Cluster", "MockDevice"],
     ]
 
     static let ours = Set(Self.allowed.map(\.key))
 
     /// Modules of others that only some targets know.
     static let reserved: [(modules: Set<String>, targets: Set<String>, why: String)] = [
-        (["CSQLite"], ["SQLStore"], "only SQLStore knows SQLite"),
+        (["CSQLite", "CMariaDB"], ["SQLStore"], "only SQLStore knows a database"),
+        (["CHiredis"], ["RedisStore"], "only RedisStore knows Redis"),
         (
             [
                 "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "HTTPTypes", "Hummingbird",
@@ -36,12 +46,15 @@ enum Layers {
         ),
         (["Crypto"], ["Cloud"], "only Cloud does cryptography"),
         (
-            ["ArgumentParser"], ["ServiceShell", "MockDevice", "Gateway", "Programs"],
+            ["ArgumentParser"], ["ServiceShell", "MockDevice", "Gateway", "Cluster", "Programs"],
             "only programs have a command line"
         ),
         (
             ["NIOPosix"],
-            ["CoAPTransport", "SQLStore", "ServiceShell", "CoAPInterface", "Northbound", "MockDevice", "Gateway"],
+            [
+                "CoAPTransport", "SQLStore", "RedisStore", "Hop", "ServiceShell", "CoAPInterface", "Northbound",
+                "MockDevice", "Gateway", "Cluster",
+            ],
             "what decides does no input or output"
         ),
         (

@@ -1,16 +1,13 @@
 import Synchronization
 
-/// The routes of one process that is its own only pod.
+/// The routes of one process, or of several pods within one process. The rules are those of the shared store; it has no
+/// connection to lose, and wakes who waits at once.
 package final class InMemoryRouteStore: RouteStore {
-    /// How long a device that left is remembered.
-    package static let leftLifetime: Duration = .seconds(60)
-    /// Takeovers are counted over this time.
-    package static let takeoverWindow: Duration = .seconds(60)
-
     fileprivate struct Entry {
         var route: Route
         /// When the counting of takeovers began.
         var takeoversSince: Timestamp
+        var contestedUntil: Timestamp?
     }
 
     fileprivate struct State {
@@ -19,6 +16,10 @@ package final class InMemoryRouteStore: RouteStore {
         /// Devices that left, oldest first: so many are looked at with each change that none stays for long.
         var left: [(di: DeviceID, epoch: UInt64, until: Timestamp)] = []
         var leftHead = 0
+        /// Pods that renew a lease. One that never did (there is but one process) counts as alive.
+        var leases: [String: Timestamp] = [:]
+        var waiting: [DeviceID: Set<String>] = [:]
+        var listeners: [String: @Sendable (Route) -> Void] = [:]
     }
 
     private let clock: any WallClock
@@ -29,33 +30,59 @@ package final class InMemoryRouteStore: RouteStore {
     }
 
     package func claim(
-        _ di: DeviceID, uid: UserID, pod: String, floor: UInt64,
-        completion: @escaping @Sendable (Result<RouteClaim, RouteStoreUnavailable>) -> Void
+        _ di: DeviceID, uid: UserID, pod: Pod, floor: UInt64, replacing: UInt64?,
+        completion: @escaping Completion<RouteClaimOutcome>
     ) {
         let now = self.clock.now()
-        let claim = self.state.withLock { state in
+        let (outcome, woken) = self.state.withLock { state in
             state.forgetLeft(now: now)
             let old = state.entries[di]
+            let displaced = old.flatMap { $0.route.state == .left ? nil : $0.route }
+            if let displaced, let until = old?.contestedUntil, until > now, replacing != displaced.epoch {
+                return (RouteClaimOutcome.contested(holder: displaced), [@Sendable (Route) -> Void]())
+            }
             let microseconds = UInt64(clamping: now.milliseconds.multipliedReportingOverflow(by: 1000).partialValue)
             let epoch = max((old?.route.epoch ?? 0) + 1, state.floor + 1, floor + 1, microseconds)
             state.floor = epoch
-            let displaced = old.flatMap { $0.route.state == .left ? nil : $0.route }
             var takeovers = 0
             var takeoversSince = now
-            if let old, now - old.takeoversSince < Self.takeoverWindow {
+            if let old, now - old.takeoversSince < RouteTimes.takeoverWindow {
                 takeovers = old.route.takeovers
                 takeoversSince = old.takeoversSince
             }
             if displaced != nil { takeovers += 1 }
+            let contestedUntil = takeovers >= RouteTimes.contestedAt ? now + RouteTimes.contestedFor : nil
             let route = Route(
                 di: di, uid: uid, pod: pod, epoch: epoch, state: .live, since: now, takeovers: takeovers)
-            state.entries[di] = Entry(route: route, takeoversSince: takeoversSince)
-            return RouteClaim(route: route, displaced: displaced)
+            state.entries[di] = Entry(route: route, takeoversSince: takeoversSince, contestedUntil: contestedUntil)
+            return (.claimed(RouteClaim(route: route, displaced: displaced)), state.wake(di))
         }
-        completion(.success(claim))
+        if case .claimed(let claim) = outcome { woken.forEach { $0(claim.route) } }
+        completion(.success(outcome))
     }
 
-    package func mark(_ di: DeviceID, pod: String, epoch: UInt64, as newState: Route.State) {
+    package func assert(
+        _ di: DeviceID, uid: UserID, pod: Pod, epoch: UInt64, completion: @escaping Completion<RouteAssertion>
+    ) {
+        let now = self.clock.now()
+        let (assertion, route, woken) = self.state.withLock {
+            state -> (RouteAssertion, Route, [@Sendable (Route) -> Void]) in
+            state.forgetLeft(now: now)
+            let old = state.entries[di]?.route
+            if let old, (old.epoch, old.pod.name) > (epoch, pod.name) {
+                return (.superseded(by: old), old, [])
+            }
+            if let old, old.epoch == epoch, old.pod == pod { return (.ours(displaced: nil), old, []) }
+            let route = Route(di: di, uid: uid, pod: pod, epoch: epoch, state: .live, since: now)
+            state.floor = max(state.floor, epoch)
+            state.entries[di] = Entry(route: route, takeoversSince: now)
+            return (.ours(displaced: old.flatMap { $0.state == .left ? nil : $0 }), route, state.wake(di))
+        }
+        woken.forEach { $0(route) }
+        completion(.success(assertion))
+    }
+
+    package func mark(_ di: DeviceID, pod: Pod, epoch: UInt64, as newState: Route.State) {
         let now = self.clock.now()
         self.state.withLock { state in
             state.forgetLeft(now: now)
@@ -66,50 +93,85 @@ package final class InMemoryRouteStore: RouteStore {
             entry.route.since = now
             state.entries[di] = entry
             if newState == .left {
-                state.left.append((di, epoch, now + Self.leftLifetime))
+                state.left.append((di, epoch, now + RouteTimes.leftLifetime))
             }
         }
     }
 
-    package func drop(_ di: DeviceID, pod: String, epoch: UInt64) {
+    package func drop(_ di: DeviceID, pod: Pod, epoch: UInt64) {
         self.state.withLock { state in
             guard let route = state.entries[di]?.route, route.pod == pod, route.epoch == epoch else { return }
             state.entries[di] = nil
         }
     }
 
-    package func route(
-        of di: DeviceID, completion: @escaping @Sendable (Result<Route?, RouteStoreUnavailable>) -> Void
-    ) {
-        completion(.success(self.find(di)))
+    package func find(_ di: DeviceID, completion: @escaping Completion<FoundRoute?>) {
+        completion(.success(self.found(di)))
+    }
+
+    package func wait(for di: DeviceID, edge: String, completion: @escaping Completion<FoundRoute?>) {
+        let now = self.clock.now()
+        let found = self.state.withLock { state in
+            state.forgetLeft(now: now)
+            let found = state.found(di, now: now)
+            if found?.isLive != true { state.waiting[di, default: []].insert(edge) }
+            return found
+        }
+        completion(.success(found))
+    }
+
+    package func listen(as edge: String, heard: @escaping @Sendable (Route) -> Void) {
+        self.state.withLock { $0.listeners[edge] = heard }
+    }
+
+    package func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>) {
+        let now = self.clock.now()
+        let hadLapsed = self.state.withLock { state in
+            let last = state.leases.updateValue(now, forKey: pod.name)
+            return last.map { now - $0 >= RouteTimes.lease } ?? true
+        }
+        completion(.success(LeaseRenewal(connection: 1, hadLapsed: hadLapsed, generation: "memory")))
+    }
+
+    package func resign(_ pod: Pod) {
+        // A pod without a lease counts as alive, so this one's ended long ago.
+        self.state.withLock { $0.leases[pod.name] = Timestamp(milliseconds: 0) }
     }
 
     package func presence(of devices: [DeviceID]) async -> [DeviceID: Presence] {
         var result: [DeviceID: Presence] = [:]
         for di in devices {
-            guard let route = self.find(di) else {
-                result[di] = .offline(since: nil)
-                continue
-            }
-            switch route.state {
-            case .live, .moving: result[di] = .online(since: route.since)
-            case .left: result[di] = .offline(since: route.since)
-            }
+            result[di] = Presence(self.found(di))
         }
         return result
     }
 
-    private func find(_ di: DeviceID) -> Route? {
+    private func found(_ di: DeviceID) -> FoundRoute? {
         let now = self.clock.now()
         return self.state.withLock { state in
             state.forgetLeft(now: now)
-            guard let route = state.entries[di]?.route else { return nil }
-            return route.state == .left && now - route.since >= Self.leftLifetime ? nil : route
+            return state.found(di, now: now)
         }
     }
 }
 
 extension InMemoryRouteStore.State {
+    fileprivate func found(_ di: DeviceID, now: Timestamp) -> FoundRoute? {
+        guard let route = self.entries[di]?.route else { return nil }
+        let age = now - route.since
+        guard route.state != .left || age < RouteTimes.leftLifetime else { return nil }
+        var lease = PodLease.held
+        if let renewed = self.leases[route.pod.name], now - renewed >= RouteTimes.lease {
+            lease = .lapsed(for: now - renewed - RouteTimes.lease)
+        }
+        return FoundRoute(route: route, lease: lease, age: age)
+    }
+
+    /// Who waits for the device, and does no longer.
+    fileprivate mutating func wake(_ di: DeviceID) -> [@Sendable (Route) -> Void] {
+        (self.waiting.removeValue(forKey: di) ?? []).compactMap { self.listeners[$0] }
+    }
+
     /// Forgets devices whose time is over, a few at a time.
     mutating func forgetLeft(now: Timestamp) {
         var looked = 0

@@ -1,0 +1,13 @@
+import Cluster
+import FoundationEssentials
+import Glibc
+
+@main
+enum Program {
+    static func main() async {
+        exit(
+            await CoAPInterfaceProgram.main(
+                arguments: Array(CommandLine.arguments.dropFirst()),
+                environment: ProcessInfo.processInfo.environment))
+    }
+}

@@ -137,7 +137,7 @@ let package = Package(
         tests("CoAPTests", ["CoAP", "TestSupport", nioCore], exclude: ["Inputs"]),
         tests("OCFTests", ["OCF", "CoAP", "CBOR", "Cloud", "TestSupport", nioCore]),
         tests("CloudTests", ["Cloud"]),
-        .target(name: "TestServers", path: "Tests/TestServers", swiftSettings: strict),
+        .target(name: "TestServers", dependencies: ["TestSupport"], path: "Tests/TestServers", swiftSettings: strict),
         tests("SQLStoreTests", ["SQLStore", "Cloud", "TestServers"]),
         tests("RedisStoreTests", ["RedisStore", "Cloud", "TestServers", nioCore, nioPosix, logging]),
         tests(
@@ -183,7 +183,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "CSQLite", nioCore, nioPosix,
+                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers", "CSQLite",
+                nioCore, nioPosix,
                 logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),
         tests("TidyTests", []),

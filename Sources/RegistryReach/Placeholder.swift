@@ -1,1 +1,1 @@
-enum RegistryReachPlaceholder {}
+enum Placeholder {}

@@ -1,4 +1,5 @@
 import Foundation
+import TestServers
 import TestSupport
 
 /// `coap-gateway` in a process of its own, on free ports.

@@ -1,5 +1,6 @@
 import CoAP
 import Foundation
+import TestServers
 import TestSupport
 import Testing
 

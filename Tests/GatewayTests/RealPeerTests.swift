@@ -4,6 +4,7 @@ import Foundation
 import Gateway
 import NIOCore
 import OCF
+import TestServers
 import TestSupport
 import Testing
 

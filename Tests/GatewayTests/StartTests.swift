@@ -4,6 +4,7 @@ import Foundation
 import NIOCore
 import NIOPosix
 import ServiceShell
+import TestServers
 import TestSupport
 import Testing
 

@@ -1,22 +1,23 @@
 import Foundation
-import Glibc
+package import Glibc
 import Synchronization
 import TestSupport
 
 /// A program in a process of its own, as a person or a script would start it.
-final class Subprocess: Sendable {
+package final class Subprocess: Sendable {
     /// The folder of this repository.
-    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    package static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().path
 
     /// Where this run's programs were built: beside the tests themselves.
-    static let products = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+    package static let products = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        .deletingLastPathComponent()
         .path
 
-    struct Ended: Sendable {
-        let status: Int32
-        let output: String
-        let errors: String
+    package struct Ended: Sendable {
+        package let status: Int32
+        package let output: String
+        package let errors: String
     }
 
     fileprivate struct State {
@@ -28,7 +29,7 @@ final class Subprocess: Sendable {
         var ending: [CheckedContinuation<Int32, Never>] = []
     }
 
-    private let pid: pid_t
+    package let pid: pid_t
     /// Our end of its standard input.
     private let input: Int32
     private let state = Mutex(State())
@@ -37,7 +38,7 @@ final class Subprocess: Sendable {
     ///
     /// By `posix_spawn`, so that the child begins with no signal blocked, whichever thread starts it, and inherits no
     /// descriptor but its own three: Foundation's Process promises neither.
-    init(
+    package init(
         _ arguments: [String], environment: [String: String] = [:], directory: String = Subprocess.root
     ) throws {
         let program = arguments[0].hasPrefix("/") ? arguments[0] : "\(Self.products)/\(arguments[0])"
@@ -150,7 +151,7 @@ final class Subprocess: Sendable {
     }
 
     /// Waits until the text was written to standard output or error; fails if the program ends without.
-    func waitFor(_ text: String) async throws {
+    package func waitFor(_ text: String) async throws {
         let found = await withCheckedContinuation { continuation in
             let known: Bool? = self.state.withLock { state in
                 if state.output.contains(text) || state.errors.contains(text) { return true }
@@ -167,24 +168,24 @@ final class Subprocess: Sendable {
     }
 
     /// What it wrote to standard output by now.
-    var outputSoFar: String { self.state.withLock { $0.output } }
+    package var outputSoFar: String { self.state.withLock { $0.output } }
 
     /// Writes to its standard input.
-    func type(_ text: String) throws {
+    package func type(_ text: String) throws {
         let bytes = Array(text.utf8)
         guard write(self.input, bytes, bytes.count) == bytes.count else { throw PeerError("it does not read") }
     }
 
-    func closeInput() {
+    package func closeInput() {
         close(self.input)
     }
 
-    func signal(_ number: Int32) {
+    package func signal(_ number: Int32) {
         kill(self.pid, number)
     }
 
     /// Waits for its end; ends it by force after `patience`.
-    func ended(patience: Double = 120) async -> Ended {
+    package func ended(patience: Double = 120) async -> Ended {
         let pid = self.pid
         let watchdog = DispatchWorkItem { kill(pid, SIGKILL) }
         DispatchQueue.global().asyncAfter(deadline: .now() + patience, execute: watchdog)
@@ -200,7 +201,7 @@ final class Subprocess: Sendable {
     }
 
     /// Runs a program to its end.
-    static func run(
+    package static func run(
         _ arguments: [String], environment: [String: String] = [:], directory: String = Subprocess.root
     ) async throws -> Ended {
         let process = try Subprocess(arguments, environment: environment, directory: directory)

@@ -1,0 +1,10 @@
+package import Cloud
+package import CoAP
+
+/// Carries requests to pods: this one directly, others over their pod port.
+///
+/// `answer` is called exactly once. A pod that cannot be reached, or that is not the one meant, is `Undelivered`
+/// (`unreachable`); a connection to it that is lost after the request went out is `UnknownOutcome`.
+package protocol PodDelivery: Sendable {
+    func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void)
+}

@@ -1,2 +1,0 @@
-/// Real database servers for tests.
-package enum TestServersPlaceholder {}

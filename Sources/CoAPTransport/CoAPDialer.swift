@@ -42,7 +42,7 @@ package struct CoAPDialer: Sendable {
     /// The same on a certain event loop. Fails with a `TransportError`.
     /// - Parameters:
     ///   - prepare: puts what stands between the socket and CoAP into the pipeline.
-    ///   - makeDelegate: what stands behind the connection; called on its event loop.
+    ///   - makeDelegate: what stands behind a connection; called on its event loop, once for each address that is tried.
     package func connect(
         host: String, port: Int, timeout: TimeAmount, on eventLoop: any EventLoop,
         prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in },
@@ -52,8 +52,9 @@ package struct CoAPDialer: Sendable {
         let limits = self.limits
         let turn = self.loopWatch?.turn(of: eventLoop)
         let logger = self.logger
-        // Set before the channel connects, read after it has, both on its event loop.
-        let made = NIOLoopBoundBox<CoAPConnection?>.makeEmptyBox(valueType: CoAPConnection.self, eventLoop: eventLoop)
+        // A name with several addresses makes several channels, of which one is connected in the end.
+        let made = NIOLoopBoundBox.makeBoxSendingValue(
+            [:], as: [ObjectIdentifier: CoAPConnection].self, eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.socketOption(.so_keepalive), value: 1)
@@ -66,7 +67,8 @@ package struct CoAPDialer: Sendable {
                         configuration: configuration, limits: limits, delegate: makeDelegate(),
                         tokenSeed: .random(in: .min ... .max), ended: ended, turn: turn, logger: logger)
                     try channel.pipeline.syncOperations.addHandler(handler)
-                    made.value = CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
+                    made.value[ObjectIdentifier(channel)] = CoAPConnection(
+                        channel: channel, handler: handler, ended: ended.futureResult)
                 }
             }
         // What is an address already needs no thread to resolve it.
@@ -76,8 +78,10 @@ package struct CoAPDialer: Sendable {
             } else {
                 bootstrap.connect(host: host, port: port)
             }
-        return channel.flatMapThrowing { _ in
-            guard let connection = made.value else { throw ChannelError.operationUnsupported }
+        return channel.flatMapThrowing { channel in
+            guard let connection = made.value[ObjectIdentifier(channel)] else {
+                throw ChannelError.operationUnsupported
+            }
             return connection
         }.flatMapErrorThrowing { error in
             throw TransportError(connecting: error, to: "\(host):\(port)")

@@ -42,7 +42,7 @@ package struct CoAPDialer: Sendable {
     /// The same on a certain event loop. Fails with a `TransportError`.
     /// - Parameters:
     ///   - prepare: puts what stands between the socket and CoAP into the pipeline.
-    ///   - makeDelegate: what stands behind a connection; called on its event loop, once for each address that is tried.
+    ///   - makeDelegate: what stands behind a connection; called on its event loop, once for each address tried.
     package func connect(
         host: String, port: Int, timeout: TimeAmount, on eventLoop: any EventLoop,
         prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in },

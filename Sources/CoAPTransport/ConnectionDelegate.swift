@@ -38,8 +38,8 @@ package struct TransportLimits: Sendable {
     package var userTimeoutMilliseconds: Int
     /// How long after an Abort we wait for the peer to close, so that a reset does not overtake the Abort.
     package var abortLinger: TimeAmount
-    /// Whether to read on while bytes wait for a slow reader. Between our own programs, which both ask and answer on one
-    /// connection, two that wait for each other would never go on; they are bounded by their window instead.
+    /// Whether to read on while bytes wait for a slow reader. Between our own programs, where requests and answers are
+    /// many, two that wait for each other to read would never go on; they are bounded by their window instead.
     package var readsWhileUnwritable: Bool
     /// How large a message may be before `CoAPConnection.takeLargeMessages`, in bytes; nil: as the configuration says.
     package var firstMessageBytes: Int?

@@ -14,8 +14,8 @@ package struct HopLimits: Sendable {
     package var maximumUnproven = 256
     /// How long an accepted connection may take to prove itself, the handshake of TLS included.
     package var unprovenTimeout = TimeAmount.seconds(5)
-    /// How old an accepted connection gets before it is released, give or take 20 %; nil: any age. What has one name and
-    /// several replicas needs it, lest the new ones stay without work.
+    /// How old an accepted connection gets before it is released, give or take 20 %; nil: any age. What has one name
+    /// and several replicas needs it, lest the new ones stay without work.
     package var maximumAge: TimeAmount?
     /// How long dialling may take, and then the proof.
     package var connectTimeout = TimeAmount.seconds(2)

@@ -211,9 +211,13 @@ final class HopLink {
                 // Whoever hears of the loss may ask again at once, and must not meet this connection.
                 self.leave()
             }
-            if error.failure == .closing {
+            switch error.failure {
+            case .closing:
                 self.changed(self, .returned(hop))
-            } else {
+            case .timedOut:
+                // It was handed to the channel, and if the peer takes its bytes yet, nobody can keep them back.
+                hop.answer(HopOutcome.noAnswer.response)
+            case .connectionLost, .queueFull, .tooLarge, .unusableResponse:
                 hop.answer(HopOutcome(error).response)
             }
         }

@@ -9,8 +9,8 @@ import Synchronization
 /// Accepts connections of our other programs: each proves itself first, and then sends as many requests at a time as
 /// the window takes. It never stops reading, so that no slow answer holds up the others.
 package final class HopListener: Service {
-    /// Answers a request of `peer`, once, on any thread, and soon after its `Deadline`. Called on the connection's event
-    /// loop. Internal options are as the peer sent them.
+    /// Answers a request of `peer`, once, on any thread, and soon after its `Deadline`. Called on the connection's
+    /// event loop. Internal options are as the peer sent them.
     package typealias Responding =
         @Sendable (_ request: Request, _ peer: HopPeer, _ answer: @escaping @Sendable (Response) -> Void) -> Void
 

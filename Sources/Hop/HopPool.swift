@@ -73,8 +73,8 @@ package final class HopPool: Sendable {
     }
 
     /// Closes all connections at once, without a word: for a process that slept and cannot trust what it still has.
-    /// Requests in flight end as far as they had come; those of the event loop the caller is on have on return. The next
-    /// request opens a new connection.
+    /// Requests in flight end as far as they had come; those of the event loop the caller is on have on return. The
+    /// next request opens a new connection.
     package func closeAll(reason: String) {
         self.onEachLoop { $0.closeAll(reason: reason) }
     }

@@ -4,8 +4,8 @@ package import NIOCore
 import ServiceLifecycle
 import Synchronization
 
-/// The registry as one responder, whichever of its replicas answers. Its name is that of a headless service: it resolves
-/// to the replicas themselves, so a lost one is seen at once and the load is spread by request, not by connection.
+/// The registry as one responder, whichever of its replicas answers. Its name is that of a headless service: it
+/// resolves to the replicas themselves, so a lost one is seen at once and the load is spread by request.
 ///
 /// Every failure to reach one is 5.03 with a time to come back after, since every operation of the registry can be
 /// repeated by whoever asked.

@@ -241,6 +241,28 @@ struct HopPoolTests {
         try await group.shutdownGracefully()
     }
 
+    @Test("What waits in the socket when its time is over is unknown: the peer may still take its bytes")
+    func stalled() async throws {
+        let frozen = FreezingServer()
+        let listener = try await frozen.bind(secrets: .of(1), freezeAt: 1)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let pool = try HopBench.pool(on: group)
+        let target = HopTarget(host: "127.0.0.1", port: listener.port, name: "pod-1.boot")
+        let answers = Answers()
+        answers.send(0, .hop(), to: target, over: pool)
+        try await HopBench.until("the freeze") { frozen.isFrozen }
+        for index in 1...60 {
+            answers.send(index, .hop(.post, milliseconds: 1500, bytes: 250_000), to: target, over: pool)
+        }
+        try await answers.wait(for: 60)
+        #expect(answers.isOnceEach)
+        #expect(answers.count(.noAnswer) == 60)
+        pool.shutDown()
+        await listener.stopAccepting()
+        listener.closeAll(reason: "done")
+        try await group.shutdownGracefully()
+    }
+
     @Test("Closing everything ends what is in flight as unknown, and the next request opens a new connection")
     func closeAll() async throws {
         let server = try await HopServer.bind()

@@ -212,6 +212,12 @@ package struct DeliveryMachine: Sendable {
         self.end(self.first ?? .noRoom(self.di))
     }
 
+    /// Waiting makes no sense any more.
+    package mutating func cutShort() -> Response {
+        guard case .waiting(_, let otherwise) = self.state else { return self.turnedAway() }
+        return self.end(self.first ?? otherwise)
+    }
+
     // MARK: Decisions
 
     private mutating func live(_ found: FoundRoute, _ now: NIODeadline) -> FoundAction {

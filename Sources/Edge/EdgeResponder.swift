@@ -58,6 +58,11 @@ package struct EdgeResponder: Responder {
     /// How many requests are in flight.
     package var inFlight: Int { self.admission.count }
 
+    /// For when the process stops: no request waits for its device to come back any more; those that do are answered.
+    package func stopWaiting() {
+        self.eventLoop.execute { self.perform(self.room.value.close()) }
+    }
+
     package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
         var request = request
         guard let segment = request.options.first(.uriPath)?.string, let di = try? DeviceID(segment) else {

@@ -40,6 +40,7 @@ final class WaitingRoom {
     private let limits: EdgeLimits
     private var queues: [DeviceID: Queue] = [:]
     private(set) var bytes = 0
+    private var isClosed = false
 
     init(limits: EdgeLimits) {
         self.limits = limits
@@ -134,6 +135,23 @@ final class WaitingRoom {
         return steps
     }
 
+    /// From now on nobody waits: who does is answered, and who would is as well.
+    func close() -> [Step] {
+        self.isClosed = true
+        var steps: [Step] = []
+        for (di, queue) in self.queues {
+            // What is being looked up may still turn out to be live.
+            guard queue.asking == nil else { continue }
+            for var delivery in queue.deliveries {
+                self.bytes -= delivery.size
+                let response = delivery.machine.cutShort()
+                steps.append(.answer(delivery, response))
+            }
+            self.queues[di] = nil
+        }
+        return steps
+    }
+
     // MARK: Inside
 
     /// Tells all of a device what was found.
@@ -152,6 +170,9 @@ final class WaitingRoom {
                 steps.append(.answer(delivery, response))
             case .explain(let response):
                 steps.append(.explain(delivery, response))
+            case .wait where self.isClosed:
+                let response = delivery.machine.cutShort()
+                steps.append(.answer(delivery, response))
             case .wait where staying.count >= self.limits.waitersPerDevice:
                 let response = delivery.machine.turnedAway()
                 steps.append(.answer(delivery, response))

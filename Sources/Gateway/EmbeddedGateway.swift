@@ -139,6 +139,7 @@ package struct EmbeddedGateway: Sendable {
             services: [
                 EventLoops(group: group), StoreService(store: store, lock: lock), registry,
                 Housekeeping(identity: identity, logger: makeLogger("housekeeping")), admin, coap, http,
+                EdgeStop(edge: edge),
             ])
     }
 
@@ -187,6 +188,16 @@ private struct EventLoops: Service {
     func run() async throws {
         try? await gracefulShutdown()
         try await self.group.shutdownGracefully()
+    }
+}
+
+/// Lets no request wait for a device to come back to a process that stops. It goes first.
+private struct EdgeStop: Service {
+    let edge: EdgeResponder
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        self.edge.stopWaiting()
     }
 }
 

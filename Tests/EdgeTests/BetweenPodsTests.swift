@@ -176,6 +176,21 @@ struct BetweenPodsTests {
         #expect(bench.pods.log.isEmpty)
     }
 
+    @Test("When the process stops nobody waits any more, and nobody begins to; what can be delivered is")
+    func stops() async throws {
+        let bench = try Self.bench(.moving)
+        await bench.begin("waiting")
+        bench.edge.stopWaiting()
+        await bench.run()
+        #expect(bench.answers["waiting"]?.options.undelivered == .moving)
+        await bench.begin("later")
+        #expect(bench.answers["later"]?.options.undelivered == .moving)
+        try bench.claim(EdgeBench.elsewhere)
+        await bench.begin("live")
+        #expect(bench.answers["live"] == .on)
+        #expect(bench.edge.inFlight == 0)
+    }
+
     @Test("The 17th that waits for a device is turned away; those who wait are not")
     func seventeenth() async throws {
         let bench = try Self.bench(.moving)

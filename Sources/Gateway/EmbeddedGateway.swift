@@ -84,8 +84,10 @@ package struct EmbeddedGateway: Sendable {
             logger: makeLogger("registry"),
             endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
 
+        let pod = Pod(name: Self.podName())
         let edge = EdgeResponder(
-            pods: sessions, registry: RegistryClient(registry, caller: "edge"), timeout: configuration.requestTimeout)
+            pods: PodRouter(localPod: pod, sessions: sessions), routes: routes, name: pod.name, localPod: pod,
+            registry: RegistryClient(registry, caller: "edge"), group: group, timeout: configuration.requestTimeout)
         let coapLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.coap-interface"))
         let relayLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.coap-interface.relay"))
         let coap: CoAPInterfaceServer
@@ -94,7 +96,7 @@ package struct EmbeddedGateway: Sendable {
                 host: configuration.bindAddress, port: configuration.coapPort, group: group,
                 configuration: configuration.connection, maximumConnections: configuration.maxConnections,
                 context: CoAPInterfaceContext(
-                    registry: registry, edge: edge, routes: routes, sessions: sessions, pod: Pod(name: Self.podName()),
+                    registry: registry, edge: edge, routes: routes, sessions: sessions, pod: pod,
                     publicEndpoint: configuration.publicEndpoint,
                     requestTimeout: .init(configuration.requestTimeout), accessLog: coapLog,
                     relayLog: relayLog, logger: makeLogger("coap-interface")))
@@ -137,6 +139,7 @@ package struct EmbeddedGateway: Sendable {
             services: [
                 EventLoops(group: group), StoreService(store: store, lock: lock), registry,
                 Housekeeping(identity: identity, logger: makeLogger("housekeeping")), admin, coap, http,
+                EdgeStop(edge: edge),
             ])
     }
 
@@ -185,6 +188,16 @@ private struct EventLoops: Service {
     func run() async throws {
         try? await gracefulShutdown()
         try await self.group.shutdownGracefully()
+    }
+}
+
+/// Lets no request wait for a device to come back to a process that stops. It goes first.
+private struct EdgeStop: Service {
+    let edge: EdgeResponder
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        self.edge.stopWaiting()
     }
 }
 

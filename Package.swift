@@ -161,7 +161,7 @@ let package = Package(
             "ServiceShellTests",
             ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
         ),
-        tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
+        tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", nioCore, nioEmbedded, nioPosix]),
         tests(
             "CoAPInterfaceTests",
             [

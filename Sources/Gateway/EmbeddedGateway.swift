@@ -61,12 +61,15 @@ package struct EmbeddedGateway: Sendable {
             identity: identity, directory: Directory(store: store.store, clock: clock), accessLog: logs.registry,
             logger: context.logger("registry"),
             endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
+        let pod = Self.pod()
         let edge = EdgeResponder(
-            pods: sessions, registry: RegistryClient(registry, caller: "edge"), timeout: configuration.requests.timeout)
+            pods: PodRouter(localPod: pod, sessions: sessions), routes: routes, name: pod.name, localPod: pod,
+            registry: RegistryClient(registry, caller: "edge"), group: context.loops.group,
+            timeout: configuration.requests.timeout)
         let coap = try await context.bindDevices(
             configuration.devices,
             CoAPInterfaceContext(
-                registry: registry, edge: edge, routes: routes, sessions: sessions, pod: Self.pod(),
+                registry: registry, edge: edge, routes: routes, sessions: sessions, pod: pod,
                 publicEndpoint: configuration.devices.publicEndpoint,
                 requestTimeout: .init(configuration.requests.timeout), accessLog: logs.devices, relayLog: logs.relay,
                 logger: context.logger("coap-interface")))

@@ -152,7 +152,7 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "Cluster", "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers",
+                "Cluster", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers",
                 nioCore,
                 nioPosix, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry", "mock-device",
             ]),

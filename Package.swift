@@ -84,7 +84,7 @@ let package = Package(
         .systemLibrary(name: "CMariaDB", providers: [.apt(["libmariadb-dev"])]),
         library("SQLStore", ["Cloud", "CSQLite", "CMariaDB", nioPosix]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
-        library("RedisStore", ["Cloud", "CHiredis", nioCore, nioPosix, nioSSL, logging]),
+        library("RedisStore", ["Cloud", "CHiredis", nioCore, nioPosix, nioSSL, logging, metrics, lifecycle]),
         library(
             "Hop", ["CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, nioSSL, x509, logging, lifecycle]),
         library(
@@ -139,7 +139,9 @@ let package = Package(
         tests("CloudTests", ["Cloud"]),
         .target(name: "TestServers", dependencies: ["TestSupport"], path: "Tests/TestServers", swiftSettings: strict),
         tests("SQLStoreTests", ["SQLStore", "Cloud", "TestServers"]),
-        tests("RedisStoreTests", ["RedisStore", "Cloud", "TestServers", nioCore, nioPosix, logging]),
+        tests(
+            "RedisStoreTests",
+            ["RedisStore", "Cloud", "TestServers", "TestSupport", nioCore, nioPosix, logging]),
         tests(
             "HopTests",
             [

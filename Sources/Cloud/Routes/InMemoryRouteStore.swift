@@ -69,10 +69,12 @@ package final class InMemoryRouteStore: RouteStore {
             state -> (RouteAssertion, Route, [@Sendable (Route) -> Void]) in
             state.forgetLeft(now: now)
             let old = state.entries[di]?.route
-            if let old, (old.epoch, old.pod.name) > (epoch, pod.name) {
-                return (.superseded(by: old), old, [])
+            if let old {
+                if old.epoch == epoch, old.pod.name == pod.name { return (.ours(displaced: nil), old, []) }
+                // Byte by byte, as every store can compare.
+                let isGreater = pod.name.utf8.lexicographicallyPrecedes(old.pod.name.utf8)
+                if old.epoch > epoch || (old.epoch == epoch && isGreater) { return (.superseded(by: old), old, []) }
             }
-            if let old, old.epoch == epoch, old.pod == pod { return (.ours(displaced: nil), old, []) }
             let route = Route(di: di, uid: uid, pod: pod, epoch: epoch, state: .live, since: now)
             state.floor = max(state.floor, epoch)
             state.entries[di] = Entry(route: route, takeoversSince: now)

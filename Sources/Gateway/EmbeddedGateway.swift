@@ -88,16 +88,19 @@ package struct EmbeddedGateway: Sendable {
             pods: sessions, registry: RegistryClient(registry, caller: "edge"), timeout: configuration.requestTimeout)
         let coapLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.coap-interface"))
         let relayLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.coap-interface.relay"))
+        let coapMetrics = CoAPInterfaceMetrics()
+        let keeper = RouteKeeper(
+            routes: routes, sessions: sessions, pod: Pod(name: Self.podName()), clock: clock, metrics: coapMetrics,
+            logger: makeLogger("coap-interface"))
         let coap: CoAPInterfaceServer
         do {
             coap = try await CoAPInterfaceServer.bind(
                 host: configuration.bindAddress, port: configuration.coapPort, group: group,
                 configuration: configuration.connection, maximumConnections: configuration.maxConnections,
                 context: CoAPInterfaceContext(
-                    registry: registry, edge: edge, routes: routes, sessions: sessions, pod: Pod(name: Self.podName()),
-                    publicEndpoint: configuration.publicEndpoint,
+                    registry: registry, edge: edge, keeper: keeper, publicEndpoint: configuration.publicEndpoint,
                     requestTimeout: .init(configuration.requestTimeout), accessLog: coapLog,
-                    relayLog: relayLog, logger: makeLogger("coap-interface")))
+                    relayLog: relayLog, metrics: coapMetrics, logger: makeLogger("coap-interface")))
         } catch {
             throw BindError(
                 host: configuration.bindAddress, port: configuration.coapPort, variable: "COAP_PORT", underlying: error)
@@ -136,7 +139,7 @@ package struct EmbeddedGateway: Sendable {
             sid: sid,
             services: [
                 EventLoops(group: group), StoreService(store: store, lock: lock), registry,
-                Housekeeping(identity: identity, logger: makeLogger("housekeeping")), admin, coap, http,
+                Housekeeping(identity: identity, logger: makeLogger("housekeeping")), admin, keeper, coap, http,
             ])
     }
 

@@ -54,8 +54,10 @@ struct InterfaceBench {
             host: "127.0.0.1", port: 0, group: MultiThreadedEventLoopGroup.singleton,
             configuration: ConnectionConfiguration(), maximumConnections: 100, stopGrace: .zero,
             context: CoAPInterfaceContext(
-                registry: registry, edge: edge, routes: InMemoryRouteStore(clock: SystemWallClock()),
-                sessions: sessions, pod: Pod(name: "pod.1"),
+                registry: registry, edge: edge,
+                keeper: RouteKeeper(
+                    routes: InMemoryRouteStore(clock: SystemWallClock()), sessions: sessions, pod: Pod(name: "pod.1"),
+                    logger: logger),
                 accessLog: AccessLog(mode: .all, logger: logger), logger: logger))
         let bench = InterfaceBench(server: server, registry: registry, sessions: sessions, edge: edge, log: log)
         let result: Result<Void, any Error> = await withTaskGroup { tasks in

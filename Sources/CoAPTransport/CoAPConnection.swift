@@ -42,6 +42,11 @@ package struct CoAPConnection: Sendable {
         self.handler.onLoop { $0.respond(to: id, with: response) }
     }
 
+    /// Ends what `TransportLimits.firstMessageBytes` began: who the peer is, is known now.
+    package func takeLargeMessages(_ limits: FrameLimits) {
+        self.handler.onLoop { $0.takeLargeMessages(limits) }
+    }
+
     /// Asks the peer for a sign of life. If none comes, keepalive closes the connection.
     package func ping() {
         self.handler.onLoop { $0.ping() }

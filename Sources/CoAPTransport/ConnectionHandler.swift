@@ -14,11 +14,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
     typealias Completion = @Sendable (Result<Response, ExchangeError>) -> Void
 
     private var machine: ConnectionMachine
-    private let frameLimits: FrameLimits
+    private var frameLimits: FrameLimits
     private let limits: TransportLimits
     private let delegate: any ConnectionDelegate
     private let logger: Logger
     private let ended: EventLoopPromise<ConnectionEnd>
+    private let turn: LoopTurn?
 
     private var context: ChannelHandlerContext?
     /// Bytes of messages that are not whole yet, or not handled yet.
@@ -43,17 +44,21 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     init(
         configuration: ConnectionConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
-        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, logger: Logger
+        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil, logger: Logger
     ) {
         let now = NIODeadline.now()
         self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
         self.frameLimits = configuration.limits
+        if let first = limits.firstMessageBytes {
+            self.frameLimits.maximumMessageSize = min(first, configuration.limits.maximumMessageSize)
+        }
         self.limits = limits
         self.delegate = delegate
         self.rate = limits.messagesPerSecond.map {
             MessageRate(perSecond: $0, burst: limits.messageBurst, now: now)
         }
         self.ended = ended
+        self.turn = turn
         self.logger = logger
     }
 
@@ -80,9 +85,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let now = NIODeadline.now()
+        // First of all: it may close this very connection.
+        self.turn?.check(now: now)
         guard self.end == nil else { return }
         var bytes = self.unwrapInboundIn(data)
-        self.machine.receivedBytes(now: .now())
+        self.machine.receivedBytes(now: now)
         if self.buffer.readableBytes == 0 {
             self.buffer = bytes
         } else {
@@ -105,7 +113,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        if self.isPaused || !context.channel.isWritable {
+        if self.isPaused || !self.mayRead(context) {
             self.heldRead = true
         } else {
             context.read()
@@ -197,9 +205,18 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func resumeReading() {
-        guard self.heldRead, !self.isPaused, let context = self.context, context.channel.isWritable else { return }
+        guard self.heldRead, !self.isPaused, let context = self.context, self.mayRead(context) else { return }
         self.heldRead = false
         context.read()
+    }
+
+    private func mayRead(_ context: ChannelHandlerContext) -> Bool {
+        self.limits.readsWhileUnwritable || context.channel.isWritable
+    }
+
+    /// From here on messages may be as large as the configuration says.
+    func takeLargeMessages(_ limits: FrameLimits) {
+        self.frameLimits = limits
     }
 
     private func perform(_ action: ReceiveAction) {

@@ -98,7 +98,7 @@ let package = Package(
         library(
             "CoAPInterface",
             [
-                "CoAP", "Cloud", "CoAPTransport", "ServiceShell", nioCore, logging, metrics, lifecycle,
+                "CoAP", "CBOR", "Cloud", "CoAPTransport", "Edge", "ServiceShell", nioCore, logging, metrics, lifecycle,
             ]),
         library(
             "Northbound",
@@ -167,9 +167,8 @@ let package = Package(
         tests(
             "CoAPInterfaceTests",
             [
-                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
-                nioCore,
-                nioPosix, logging,
+                "CoAPInterface", "CoAP", "CBOR", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
+                nioCore, nioPosix, logging,
             ]),
         tests(
             "NorthboundTests",

@@ -26,6 +26,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private(set) var buffer = ByteBuffer()
     private var rate: MessageRate?
     private var completions: [ExchangeID: Completion] = [:]
+    private var pongs = AwaitedPongs()
 
     private var timer: Scheduled<Void>?
     private var timerDeadline: NIODeadline?
@@ -163,6 +164,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 self.perform(.abort(self.machine.malformed(error), .malformed(error)))
                 break
             }
+            if message.code == .pong { self.pongs.take(message.token)?(true) }
             let action = self.machine.received(message, size: self.buffer.readerIndex - before, now: now)
             self.perform(action)
             handled += 1
@@ -283,6 +285,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
             self.write(message)
             self.settle()
         }
+    }
+
+    func ping(deadline: NIODeadline, completion: @escaping @Sendable (Bool) -> Void) {
+        guard self.end == nil, let eventLoop = self.context?.eventLoop, let message = self.machine.ping(),
+            self.pongs.add(message.token, completion)
+        else { return completion(false) }
+        self.write(message)
+        self.settle()
+        eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.pongs.take(message.token)?(false) }
     }
 
     func release(holdOffSeconds: UInt32?) {
@@ -454,6 +465,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         for (id, error) in self.machine.closed() {
             self.complete(id, .failure(error))
         }
+        for completion in self.pongs.takeAll() { completion(false) }
     }
 
     /// As soon as the end is decided: whoever stands behind the connection must not go on for as long as the bytes do,

@@ -58,7 +58,8 @@ struct InterfaceBench {
             host: "127.0.0.1", port: 0, group: MultiThreadedEventLoopGroup.singleton,
             configuration: ConnectionConfiguration(), maximumConnections: 100, stopGrace: .zero,
             context: CoAPInterfaceContext(
-                registry: registry, edge: edge, routes: routes, sessions: sessions, pod: pod,
+                registry: registry, edge: edge,
+                keeper: RouteKeeper(routes: routes, sessions: sessions, pod: pod, logger: logger),
                 accessLog: AccessLog(mode: .all, logger: logger), logger: logger))
         let bench = InterfaceBench(server: server, registry: registry, sessions: sessions, edge: edge, log: log)
         let result: Result<Void, any Error> = await withTaskGroup { tasks in

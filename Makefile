@@ -2,7 +2,7 @@
 # Programs get extra words from ARGS: make run ARGS="--http-port 8081".
 
 .DEFAULT_GOAL := help
-.PHONY: help run build device demo test test-long image k8s test-k8s lint format clean reset
+.PHONY: help run build device demo cluster test test-long image k8s test-k8s lint format clean reset
 
 help:
 	@scripts/help
@@ -20,6 +20,9 @@ device:
 
 demo:
 	@exec scripts/demo
+
+cluster:
+	@exec scripts/cluster
 
 test:
 	@exec scripts/test

@@ -113,18 +113,18 @@ let package = Package(
             "MockDevice",
             ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, signals]),
         library(
-            "Gateway",
-            [
-                "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
-                "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
-            ]),
-        library(
             "Cluster",
             [
                 "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Hop", "Northbound", "Registry",
                 "RegistryReach", "RedisStore", "ServiceShell", "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
             ]),
-        program("coap-gateway", ["Gateway"]),
+        library(
+            "Gateway",
+            [
+                "CoAP", "Cloud", "CoAPInterface", "Cluster", "Edge", "Northbound", "Registry", "ServiceShell",
+                "SQLStore", "OCF", nioCore, logging, lifecycle,
+            ]),
+        program("coap-gateway", ["Gateway", "Cluster", "MockDevice"]),
         program("coap-interface", ["Cluster"]),
         program("northbound", ["Cluster"]),
         program("registry", ["Cluster"]),
@@ -152,8 +152,9 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "Cluster", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers", nioCore,
-                nioPosix, logging, lifecycle, "coap-interface", "northbound", "registry", "mock-device",
+                "Cluster", "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers",
+                nioCore,
+                nioPosix, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry", "mock-device",
             ]),
         tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
         tests(
@@ -183,7 +184,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers", "CSQLite",
+                "Gateway", "Cluster", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers",
+                "CSQLite",
                 nioCore, nioPosix,
                 logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),

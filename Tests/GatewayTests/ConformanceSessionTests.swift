@@ -284,7 +284,7 @@ struct ConformanceSessionTests {
             }
             let answer = try await ask(right)
             #expect(answer.code == .changed)
-            _ = try Login(#require(answer.item), di: "lamp", uid: "alice", peer: login.peer)
+            _ = try IssuedLogin(#require(answer.item), di: "lamp", uid: "alice", peer: login.peer)
         }
     }
 }

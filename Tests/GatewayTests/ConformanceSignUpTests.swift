@@ -23,7 +23,7 @@ struct ConformanceSignUpTests {
             #expect(answer.options.contentFormat == .ocfCBOR)
             #expect(answer.options.ocfVersion == .v1_0_0)
             #expect(answer.options.count == 2)
-            let login = try Login(#require(answer.item), di: "lamp", peer: peer)
+            let login = try IssuedLogin(#require(answer.item), di: "lamp", peer: peer)
             #expect(!login.accessToken.isEmpty && !login.refreshToken.isEmpty)
             #expect(login.uid == "alice")
             #expect(login.expiresIn == 6000)
@@ -67,7 +67,7 @@ struct ConformanceSignUpTests {
                 return try await tasks.reduce(into: [Message]()) { $0.append($1) }
             }
             let again = try await peers[0].ask(.signUp(di: "lamp", code: code))
-            let logins = try (answers + [again]).map { try Login(#require($0.item), di: "lamp", peer: peers[0]) }
+            let logins = try (answers + [again]).map { try IssuedLogin(#require($0.item), di: "lamp", peer: peers[0]) }
             #expect(Set(logins.map(\.accessToken)).count == 1)
             #expect(Set(logins.map(\.refreshToken)).count == 1)
 
@@ -93,7 +93,7 @@ struct ConformanceSignUpTests {
             let peer = try await gateway.connect()
             let answer = try await peer.ask(request)
             #expect(answer.code == .changed)
-            _ = try Login(#require(answer.item), di: "lamp", peer: peer)
+            _ = try IssuedLogin(#require(answer.item), di: "lamp", peer: peer)
         }
     }
 
@@ -139,7 +139,7 @@ struct ConformanceSignUpTests {
                 let answer = try await peer.ask(request)
                 #expect(answer.code == .changed)
                 if let item = answer.item, item["accesstoken"] != nil {
-                    _ = try Login(item, di: "any", uid: "alice", peer: peer)
+                    _ = try IssuedLogin(item, di: "any", uid: "alice", peer: peer)
                 }
             }
         }

@@ -27,7 +27,7 @@ struct RealPeerTests {
 
             let account = try await client.post(
                 "/oic/sec/account", ["di": "libcoap-device", "accesstoken": .text(code)])
-            let login = try Login(account, di: "libcoap-device", peer: light.peer)
+            let login = try IssuedLogin(account, di: "libcoap-device", peer: light.peer)
             let session = try await client.post(
                 "/oic/sec/session",
                 [
@@ -89,7 +89,7 @@ struct RealPeerTests {
 
 extension Owner {
     func deviceCode(_ di: String) async throws -> String {
-        try await self.gateway.deviceCode(di, mediator: self.mediator)
+        try await self.cloud.deviceCode(di, mediator: self.mediator)
     }
 }
 

@@ -185,7 +185,7 @@ struct SettingsTests {
     func secretsAreNotShown() throws {
         let text = try Self.problem(Self.key, "hunter2hunter2")
         #expect(text.contains("SEAL_KEY: the secret given (from SEAL_KEY in the environment) is not allowed"))
-        #expect(text.contains("4 bytes in base64"))
+        #expect(text.contains("4 random bytes in base64"))
         #expect(!text.contains("hunter2"))
         let value = try #require(Self.key.parse("AQIDBA==")).map { $0 }
         var dumped = ""

@@ -20,15 +20,15 @@ enum Layers {
         "Northbound": ["CoAP", "CBOR", "OCF", "Cloud", "Edge", "ServiceShell"],
         "Registry": ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell"],
         "MockDevice": ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport"],
-        "Gateway": [
-            "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
-            "Northbound", "Registry",
-        ],
         "Cluster": [
             "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "RedisStore", "Hop", "RegistryReach",
             "ServiceShell", "Edge", "CoAPInterface", "Northbound", "Registry",
         ],
-        "Programs": ["Gateway", "Cluster", "MockDevice"],
+        "Gateway": [
+            "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
+            "Northbound", "Registry", "Cluster",
+        ],
+        "Programs": ["ServiceShell", "Gateway", "Cluster", "MockDevice"],
     ]
 
     static let ours = Set(Self.allowed.map(\.key))

@@ -1,6 +1,7 @@
 import Cluster
 import FoundationEssentials
 import Glibc
+import ServiceShell
 
 @main
 enum Program {

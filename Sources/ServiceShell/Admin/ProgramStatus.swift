@@ -10,6 +10,8 @@ package struct ProgramStatus: Sendable, Equatable, Encodable {
     package var requestsServed: Int
     /// Device and client sessions that are signed in now.
     package var sessions: Int
+    /// Whether the programs this one needs can be reached: `up`, `down`, or `waiting` before the first time.
+    package var dependencies: [String: String]
 
     package init(
         program: String,
@@ -18,6 +20,7 @@ package struct ProgramStatus: Sendable, Equatable, Encodable {
         requests: [String: Int],
         requestsServed: Int,
         sessions: Int,
+        dependencies: [String: String] = [:],
     ) {
         self.program = program
         self.version = version
@@ -25,5 +28,6 @@ package struct ProgramStatus: Sendable, Equatable, Encodable {
         self.requests = requests
         self.requestsServed = requestsServed
         self.sessions = sessions
+        self.dependencies = dependencies
     }
 }

@@ -4,9 +4,16 @@ extension ProgramDescription {
         var lines = [
             self.abstract,
             "",
-            "Usage: \(self.name) [--config FILE] [--FLAG VALUE …]",
+            "Usage: \(self.name) \(self.commands.isEmpty ? "" : "[COMMAND] ")[--config FILE] [--FLAG VALUE …]",
             "",
+        ]
+        if !self.commands.isEmpty {
+            lines += self.commands.sorted { $0.key < $1.key }.map { "  \($0.key)   \($0.value)" } + [""]
+        }
+        lines += [
             "  --config FILE   a JSON file with settings, an object of NAME: value",
+            "  --health        ask the server that runs with these settings whether it is ready; 0 if it is, else 1",
+            "                  (--health=live: whether it runs)",
             "  --version       print the version and stop",
             "  --help          print this and stop",
             "",

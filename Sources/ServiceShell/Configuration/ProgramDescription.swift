@@ -7,13 +7,22 @@ package struct ProgramDescription: Sendable {
     /// One sentence: what the program is for.
     package let abstract: String
     package let settings: [SettingDeclaration]
+    /// Word to what it does: what may stand before the flags.
+    package let commands: [String: String]
 
-    package init(name: String, version: String, abstract: String, settings: [SettingDeclaration]) {
+    package init(
+        name: String, version: String = ProgramDescription.currentVersion, abstract: String,
+        settings: [SettingDeclaration], commands: [String: String] = [:]
+    ) {
         self.name = name
         self.version = version
         self.abstract = abstract
         self.settings = settings
+        self.commands = commands
     }
+
+    /// All programs of a release have one version.
+    package static let currentVersion = "0.1.0"
 
     /// What a command line asks for.
     package enum Request: Sendable, Equatable {
@@ -21,6 +30,8 @@ package struct ProgramDescription: Sendable {
         case show(String)
         /// Run with these.
         case run(ProgramArguments)
+        /// Ask the server that runs with these how it is.
+        case checkHealth(HealthCheck.Page, ProgramArguments)
     }
 
     /// Reads a command line.
@@ -39,7 +50,23 @@ package struct ProgramDescription: Sendable {
             throw ConfigurationError(program: self.name, problems: [.usage(CommonArguments.message(for: error))])
         }
         if parsed.version { return .show("\(self.name) \(self.version)") }
-        return .run(try self.split(parsed.settings, configurationFile: parsed.config))
+        var words = parsed.settings
+        let page = try self.takeHealth(&words)
+        let given = try self.split(words, configurationFile: parsed.config)
+        return page.map { .checkHealth($0, given) } ?? .run(given)
+    }
+
+    /// Takes `--health` out, which may say what is asked for: `--health=live`.
+    private func takeHealth(_ words: inout [String]) throws(ConfigurationError) -> HealthCheck.Page? {
+        guard let index = words.firstIndex(where: { $0 == "--health" || $0.hasPrefix("--health=") }) else { return nil }
+        let word = words.remove(at: index)
+        if word == "--health" { return .ready }
+        guard let page = HealthCheck.Page(rawValue: String(word.dropFirst("--health=".count))) else {
+            let shown = SettingsReader.shortened(word)
+            let problem = "\(shown) is not allowed; give --health, --health=ready or --health=live"
+            throw ConfigurationError(program: self.name, problems: [.usage(problem)])
+        }
+        return page
     }
 
     private func split(
@@ -91,7 +118,7 @@ package struct ProgramDescription: Sendable {
 
     private func unknown(_ flag: String) -> String {
         let shown = SettingsReader.shortened(flag)
-        let known = self.flags + ["--config", "--help", "--version"]
+        let known = self.flags + ["--config", "--health", "--help", "--version"]
         let hint = Spelling.nearest(to: flag, among: known).map { "; did you mean \($0)?" } ?? ""
         return "\(shown) is not a flag of \(self.name)\(hint)"
     }

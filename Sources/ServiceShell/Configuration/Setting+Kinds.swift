@@ -168,6 +168,33 @@ extension Setting where Value == String {
         )
     }
 
+    /// Another program's address. The name is looked up when it is dialled.
+    package static func hostAndPort(_ name: String, default fallback: String, _ meaning: String) -> Self {
+        Self(
+            name,
+            allowed: "HOST:PORT, an IPv6 address in brackets",
+            default: fallback,
+            shownAs: fallback.isEmpty ? "(none)" : fallback,
+            meaning,
+            parse: { text in
+                guard let (host, port) = Numbers.hostAndPort(text), !host.isEmpty, port > 0 else { return nil }
+                return text
+            },
+        )
+    }
+
+    /// A name or word of few characters, such as a user's or a database's.
+    package static func word(_ name: String, default fallback: String, _ meaning: String) -> Self {
+        Self(
+            name,
+            allowed: "a text of at most 255 bytes without control characters",
+            default: fallback,
+            shownAs: fallback.isEmpty ? "(none)" : fallback,
+            meaning,
+            parse: { text in Numbers.isPlainText(text, atMost: 255) ? text : nil },
+        )
+    }
+
     /// Where CoAP clients reach us, as they have to dial it.
     package static func coapEndpoint(_ name: String, _ meaning: String) -> Self {
         Self(
@@ -182,20 +209,48 @@ extension Setting where Value == String {
 }
 
 extension Setting where Value == SecretValue? {
-    /// A key of exactly `count` bytes, written in base64.
+    /// A key of exactly `count` bytes, written in base64. What stands in examples and templates is refused: a key that
+    /// anybody can read there is none.
     package static func secretKey(_ name: String, count: Int, shownAs defaultText: String, _ meaning: String) -> Self {
         Self(
             name,
-            allowed: "\(count) bytes in base64, as `head -c \(count) /dev/urandom | base64` makes them",
+            allowed: "\(count) random bytes in base64, as `openssl rand -base64 \(count)` makes them; no placeholder",
             default: nil,
             shownAs: defaultText,
             isSecret: true,
             meaning,
             parse: { text in
                 guard let bytes = Data(base64Encoded: text), bytes.count == count else { return nil }
+                guard !Placeholder.isOne(text), Set(bytes).count > 1 else { return nil }
                 return .some(SecretValue([UInt8](bytes)))
             },
         )
+    }
+
+    /// A password that another program was given too.
+    package static func password(_ name: String, _ meaning: String) -> Self {
+        Self(
+            name,
+            allowed: "a text of at most 1024 bytes, no placeholder; `openssl rand -base64 32` makes a good one",
+            default: nil,
+            shownAs: "(none)",
+            isSecret: true,
+            meaning,
+            parse: { text in
+                guard text.utf8.count <= 1024, !text.utf8.contains(0), !Placeholder.isOne(text) else { return nil }
+                return .some(SecretValue([UInt8](text.utf8)))
+            },
+        )
+    }
+}
+
+/// What stands for a secret where there is none yet.
+enum Placeholder {
+    private static let words = ["placeholder", "changeme", "change-me", "change_me", "replace-me", "replaceme"]
+
+    static func isOne(_ text: String) -> Bool {
+        let lower = text.lowercased()
+        return Self.words.contains { lower.contains($0) } || (text.hasPrefix("<") && text.hasSuffix(">"))
     }
 }
 

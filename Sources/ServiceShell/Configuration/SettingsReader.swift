@@ -70,9 +70,38 @@ package struct SettingsReader {
         return setting.fallback
     }
 
+    /// The value of a setting that has no default. What stands in for it is never used: `finish` throws.
+    package mutating func required<Value>(_ setting: Setting<Value?>, standIn: Value) -> Value {
+        let count = self.problems.count
+        if let value = self.read(setting) { return value }
+        // A value that is wrong is not missing.
+        if self.problems.count == count {
+            let names = setting.declaration.isSecret ? " or \(setting.declaration.fileName)" : ""
+            let name = setting.declaration.name
+            self.reject("\(name): is not set; set \(name)\(names) to \(setting.declaration.allowed)")
+        }
+        return standIn
+    }
+
     /// Notes a problem between settings that are each allowed alone.
     package mutating func reject(_ sentence: String) {
         self.problems.append(.value(sentence))
+    }
+
+    /// Two listeners on one port would only be found when the second binds.
+    /// - Parameter ports: the settings' names and values.
+    package mutating func rejectShared(ports: KeyValuePairs<String, Int>) {
+        for (index, one) in ports.enumerated() where one.value != 0 {
+            for other in ports.dropFirst(index + 1) where other.value == one.value {
+                self.reject(
+                    "\(other.key): \"\(other.value)\" is \(one.key)'s port too; give each listener its own port")
+            }
+        }
+    }
+
+    /// For who needs a few settings only, whatever is wrong with the others.
+    mutating func forgetProblems() {
+        self.problems = []
     }
 
     /// - Throws: everything that was wrong, if anything was.

@@ -24,6 +24,8 @@ package enum LogKey: String, CaseIterable, Sendable {
     case podAddress = "pod.address"
     case address
     case port
+    /// Another program that this one needs.
+    case dependency
     case program
     case version
     case setting

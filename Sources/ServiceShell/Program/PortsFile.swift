@@ -9,4 +9,10 @@ package enum PortsFile {
         let fields = ports.sorted { $0.key < $1.key }.map { "\"\($0.key)\": \($0.value)" }
         try KeptFile.replace(path, with: "{\(fields.joined(separator: ", "))}\n")
     }
+
+    /// What was written; nothing when there is no such file.
+    package static func read(_ path: String) -> [String: Int] {
+        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)) else { return [:] }
+        return (try? JSONDecoder().decode([String: Int].self, from: data)) ?? [:]
+    }
 }

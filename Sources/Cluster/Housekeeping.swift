@@ -1,16 +1,21 @@
-import Cloud
-import Logging
+package import Cloud
+package import Logging
 import ServiceLifecycle
 import ServiceShell
 
 /// Removes from time to time what is over: spent codes, sealed replies, expired links, old changes.
-struct Housekeeping: Service {
+package struct Housekeeping: Service {
     static let period: Duration = .seconds(10)
 
-    let identity: Identity
-    let logger: Logger
+    private let identity: Identity
+    private let logger: Logger
 
-    func run() async {
+    package init(identity: Identity, logger: Logger) {
+        self.identity = identity
+        self.logger = logger
+    }
+
+    package func run() async {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {

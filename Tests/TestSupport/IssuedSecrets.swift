@@ -1,18 +1,17 @@
 import Synchronization
-import TestSupport
 
 /// Every secret any test of this run was given. No log line may hold one.
-final class IssuedSecrets: Sendable {
-    static let shared = IssuedSecrets()
+package final class IssuedSecrets: Sendable {
+    package static let shared = IssuedSecrets()
 
     private let secrets = Mutex<Set<String>>([])
 
-    func note(_ secret: String) {
+    package func note(_ secret: String) {
         self.secrets.withLock { _ = $0.insert(secret) }
     }
 
     /// - Throws: naming the line, with the secret cut out of it.
-    func check(_ lines: [String]) throws {
+    package func check(_ lines: [String]) throws {
         let secrets = self.secrets.withLock { $0 }
         for line in lines {
             // Tokens are made of these characters only, so a line is a list of candidates.

@@ -1,0 +1,52 @@
+package import ServiceShell
+
+/// Everything `coap-interface` can be told at its start.
+package struct CoAPInterfaceSettings: ServerConfiguration {
+    package var process: ProcessSettings
+    package var devices: DeviceSettings
+    /// The port other programs reach our sessions at.
+    package var podPort: Int
+    package var requests: RequestSettings
+    package var pod: PodSettings
+    package var registry: RegistryLocation
+    package var redis: RedisSettings
+    package var inside: InternalSettings
+    package var warnings: [String]
+
+    static let podPort = Setting.port(
+        "POD_PORT", default: 8081, "The port the other programs reach this one's devices at. It speaks CoAP.")
+
+    package static let program = ProgramDescription(
+        name: "coap-interface",
+        abstract: "Keeps the connections of OCF devices over CoAP/TCP, and passes requests to them.",
+        settings: DeviceSettings.declarations + [podPort.declaration] + RequestSettings.declarations
+            + RegistryLocation.declarations + RedisSettings.declarations + PodSettings.declarations
+            + InternalSettings.declarations + ProcessSettings.declarations,
+    )
+
+    package static func oldNames(in environment: [String: String]) -> OldNames {
+        GoGatewayKeys.names(in: environment, for: Self.program)
+    }
+
+    package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
+        let old = Self.oldNames(in: environment)
+        var reader = Self.program.reader(
+            arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
+        self.warnings = old.warnings
+        self.devices = DeviceSettings(&reader)
+        self.podPort = reader.read(Self.podPort)
+        self.requests = RequestSettings(&reader)
+        self.registry = RegistryLocation(&reader)
+        self.redis = RedisSettings(&reader)
+        self.pod = PodSettings(&reader)
+        self.inside = InternalSettings(&reader)
+        self.process = ProcessSettings(&reader)
+        reader.rejectShared(ports: [
+            "COAP_PORT": self.devices.port, "POD_PORT": self.podPort, "ADMIN_PORT": self.process.adminPort,
+        ])
+        try reader.finish()
+        SizeOrder.check()
+    }
+
+    package var stopTime: Duration { self.requests.stopTime }
+}

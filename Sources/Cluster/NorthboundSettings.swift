@@ -1,0 +1,43 @@
+package import ServiceShell
+
+/// Everything `northbound` can be told at its start.
+package struct NorthboundSettings: ServerConfiguration {
+    package var process: ProcessSettings
+    package var http: HTTPSettings
+    package var requests: RequestSettings
+    package var pod: PodSettings
+    package var registry: RegistryLocation
+    package var redis: RedisSettings
+    package var inside: InternalSettings
+    package var warnings: [String]
+
+    package static let program = ProgramDescription(
+        name: "northbound",
+        abstract: "The HTTP API for people, apps and provisioning.",
+        settings: HTTPSettings.declarations + RequestSettings.declarations + RegistryLocation.declarations
+            + RedisSettings.declarations + PodSettings.declarations + InternalSettings.declarations
+            + ProcessSettings.declarations,
+    )
+
+    package static func oldNames(in environment: [String: String]) -> OldNames {
+        GoGatewayKeys.names(in: environment, for: Self.program)
+    }
+
+    package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
+        let old = Self.oldNames(in: environment)
+        var reader = Self.program.reader(
+            arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
+        self.warnings = old.warnings
+        self.http = HTTPSettings(&reader)
+        self.requests = RequestSettings(&reader)
+        self.registry = RegistryLocation(&reader)
+        self.redis = RedisSettings(&reader)
+        self.pod = PodSettings(&reader)
+        self.inside = InternalSettings(&reader)
+        self.process = ProcessSettings(&reader)
+        reader.rejectShared(ports: ["HTTP_PORT": self.http.port, "ADMIN_PORT": self.process.adminPort])
+        try reader.finish()
+    }
+
+    package var stopTime: Duration { self.requests.stopTime }
+}

@@ -1,0 +1,91 @@
+package import Cloud
+package import CoAP
+package import CoAPInterface
+package import Logging
+package import Northbound
+package import ServiceShell
+
+/// What the parts of one program are made with.
+package struct ProgramContext: Sendable {
+    package let program: ProgramDescription
+    package let process: ProcessSettings
+    package let loops: EventLoops
+    package let readiness: Readiness
+    package let dependencies: Dependencies
+    private let metrics: MetricsRegistry
+    private let makeLogger: @Sendable (String) -> Logger
+
+    /// - Parameters:
+    ///   - checks: what `/readyz` waits for besides dependencies.
+    ///   - makeLogger: gives the logger of each part, by label.
+    package init(
+        _ program: ProgramDescription, _ process: ProcessSettings, metrics: MetricsRegistry, checks: [String],
+        makeLogger: @escaping @Sendable (String) -> Logger, undo: inout StartUndo
+    ) {
+        self.program = program
+        self.process = process
+        self.loops = EventLoops(count: process.eventLoops, undo: &undo)
+        self.metrics = metrics
+        self.readiness = Readiness(checks: checks)
+        self.makeLogger = makeLogger
+        self.dependencies = Dependencies(readiness: self.readiness, logger: makeLogger(program.name))
+    }
+
+    package func logger(_ label: String) -> Logger { self.makeLogger(label) }
+
+    /// The access log of one part.
+    package func accessLog(_ part: String) -> AccessLog {
+        AccessLog(mode: self.process.accessLog, logger: self.makeLogger("access.\(part)"))
+    }
+
+    /// Takes the port for devices and clients.
+    package func bindDevices(
+        _ devices: DeviceSettings, _ context: CoAPInterfaceContext
+    ) async throws -> CoAPInterfaceServer {
+        do {
+            return try await CoAPInterfaceServer.bind(
+                host: self.process.bindAddress, port: devices.port, group: self.loops.group,
+                configuration: devices.connection, maximumConnections: devices.maxConnections, context: context)
+        } catch {
+            throw BindError(
+                host: self.process.bindAddress, port: devices.port, variable: "COAP_PORT", underlying: error)
+        }
+    }
+
+    /// Takes the port of the HTTP API.
+    package func bindHTTP(
+        _ configuration: NorthboundConfiguration, registry: any RegistryAccess, devices: any Responder,
+        presence: any PresenceReader, sessions: any SessionEnder, accessLog: AccessLog
+    ) async throws(BindError) -> NorthboundService {
+        let logger = self.logger("northbound")
+        return try await NorthboundService.bind(
+            configuration,
+            responder: NorthboundResponder(
+                configuration: configuration, registry: registry, devices: devices, presence: presence,
+                sessions: sessions, accessLog: accessLog, logger: logger),
+            group: self.loops.group, logger: logger)
+    }
+
+    /// Takes the admin port.
+    /// - Parameters:
+    ///   - logs: the access logs of the parts, by name.
+    ///   - served: the names of those whose requests count as the program's own.
+    ///   - sessions: how many are signed in.
+    package func bindAdmin(
+        logs: [String: AccessLog], served: Set<String>, sessions: @escaping @Sendable () -> Int = { 0 }
+    ) async throws -> AdminServer {
+        let started = ContinuousClock.now
+        let program = self.program
+        let dependencies = self.dependencies
+        let pages = AdminPages(readiness: self.readiness, metrics: self.metrics) {
+            let requests = logs.mapValues(\.requests)
+            return ProgramStatus(
+                program: program.name, version: program.version,
+                uptimeSeconds: Int(started.duration(to: .now).components.seconds), requests: requests,
+                requestsServed: requests.filter { served.contains($0.key) }.values.reduce(0, +),
+                sessions: sessions(), dependencies: dependencies.states)
+        }
+        return try await AdminServer.bind(
+            host: self.process.bindAddress, port: self.process.adminPort, pages: pages, group: self.loops.group)
+    }
+}

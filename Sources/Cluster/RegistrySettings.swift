@@ -1,0 +1,55 @@
+package import ServiceShell
+
+/// Everything `registry` can be told at its start.
+package struct RegistrySettings: ServerConfiguration {
+    package var process: ProcessSettings
+    package var port: Int
+    package var tokens: TokenSettings
+    package var sealKey: SecretValue
+    package var previousSealKey: SecretValue?
+    package var sid: String
+    package var database: DatabaseSettings
+    package var redis: RedisSettings
+    package var pod: PodSettings
+    package var inside: InternalSettings
+    package var warnings: [String]
+
+    static let port = Setting.port("REGISTRY_PORT", default: 5688, "The port the other programs reach the registry at.")
+    static let sealKey = SealKeys.current(shownAs: "(required)")
+    static let sid = CloudIdentity.setting(shownAs: "(required)")
+
+    package static let program = ProgramDescription(
+        name: "registry",
+        abstract: "Users, tokens, devices and what they have published, over MySQL.",
+        settings: [port.declaration] + DatabaseSettings.declarations + TokenSettings.declarations
+            + [sealKey.declaration, SealKeys.previous.declaration, sid.declaration] + RedisSettings.declarations
+            + PodSettings.declarations + InternalSettings.declarations + ProcessSettings.declarations,
+        commands: ["migrate": "bring the database's tables up to date and stop: 0 if they are, else 1"],
+    )
+
+    package static func oldNames(in environment: [String: String]) -> OldNames {
+        GoGatewayKeys.names(in: environment, for: Self.program)
+    }
+
+    package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
+        let old = Self.oldNames(in: environment)
+        var reader = Self.program.reader(
+            arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
+        self.warnings = old.warnings
+        self.port = reader.read(Self.port)
+        self.database = DatabaseSettings(&reader)
+        self.tokens = TokenSettings(&reader)
+        self.sealKey = reader.required(Self.sealKey, standIn: SecretValue([]))
+        self.previousSealKey = reader.read(SealKeys.previous)
+        self.sid = reader.required(Self.sid, standIn: "")
+        self.redis = RedisSettings(&reader)
+        self.pod = PodSettings(&reader)
+        self.inside = InternalSettings(&reader)
+        self.process = ProcessSettings(&reader)
+        reader.rejectShared(ports: ["REGISTRY_PORT": self.port, "ADMIN_PORT": self.process.adminPort])
+        try reader.finish()
+    }
+
+    /// Its requests are short: what is in work is answered long before.
+    package var stopTime: Duration { .seconds(10) }
+}

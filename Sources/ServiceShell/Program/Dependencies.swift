@@ -1,0 +1,87 @@
+package import Logging
+import Synchronization
+
+/// What a program needs of others, and whether each can be reached. Tells operators once a change, `/readyz` as far as
+/// it matters there, and `/status` always.
+package final class Dependencies: Sendable {
+    /// What being without it means for readiness.
+    package enum Need: Hashable, Sendable {
+        /// Not ready while it is away.
+        case always
+        /// Not ready before it was there once; degraded afterwards.
+        case once
+        /// Degraded only.
+        case never
+    }
+
+    package enum State: String, Hashable, Sendable {
+        /// Was not reached yet.
+        case waiting
+        case up
+        /// Was reached, and is not any more.
+        case down
+    }
+
+    private struct Entry {
+        let address: String
+        let need: Need
+        var state = State.waiting
+        var hasComplained = false
+    }
+
+    private let readiness: Readiness
+    private let logger: Logger
+    private let entries = Mutex<[String: Entry]>([:])
+
+    /// - Parameter readiness: has a check of the name of each dependency that counts for it.
+    package init(readiness: Readiness, logger: Logger) {
+        self.readiness = readiness
+        self.logger = logger
+    }
+
+    /// - Parameter address: as people know it: `registry:5688`.
+    package func expect(_ name: String, at address: String, need: Need) {
+        self.entries.withLock { $0[name] = Entry(address: address, need: need) }
+        if need != .never { self.readiness.fail(name, "waiting for \(address)") }
+    }
+
+    package func isUp(_ name: String) {
+        let change = self.entries.withLock { entries -> Entry? in
+            guard var entry = entries[name], entry.state != .up else { return nil }
+            entry.state = .up
+            entries[name] = entry
+            return entry
+        }
+        guard let entry = change else { return }
+        if entry.need != .never { self.readiness.pass(name) }
+        self.logger.info("reached \(entry.address)", metadata: .init([.dependency: name]))
+    }
+
+    /// - Parameter reason: a few words without secrets.
+    package func isDown(_ name: String, _ reason: String) {
+        let change = self.entries.withLock { entries -> Entry? in
+            guard var entry = entries[name], entry.state == .up || !entry.hasComplained else { return nil }
+            if entry.state == .up { entry.state = .down }
+            entry.hasComplained = true
+            entries[name] = entry
+            return entry
+        }
+        guard let entry = change else { return }
+        if entry.need == .always { self.readiness.fail(name, "waiting for \(entry.address): \(reason)") }
+        let metadata = Logger.Metadata([.dependency: name, .reason: reason])
+        switch entry.state {
+        case .waiting: self.logger.warning("waiting for \(entry.address)", metadata: metadata)
+        case .up, .down: self.logger.warning("lost \(entry.address)", metadata: metadata)
+        }
+    }
+
+    /// Name to state, for `/status`.
+    package var states: [String: String] {
+        self.entries.withLock { $0.mapValues(\.state.rawValue) }
+    }
+
+    /// Whether it was reached at all.
+    package func state(of name: String) -> State {
+        self.entries.withLock { $0[name]?.state ?? .waiting }
+    }
+}

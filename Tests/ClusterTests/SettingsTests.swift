@@ -1,0 +1,154 @@
+import Cluster
+import FoundationEssentials
+import Gateway
+import ServiceShell
+import TestServers
+import Testing
+
+@Suite("Settings of the programs of a cluster")
+struct SettingsTests {
+    /// What each program cannot start without.
+    static let required: [String: String] = [
+        "CLUSTER_SECRET": Self.key(1), "TOKEN_SEAL_KEY": Self.key(2), "SID": "0685b960-736f-46f7-bec0-9e6cbd61adc1",
+    ]
+
+    static func key(_ first: UInt8) -> String {
+        Data((0..<32).map { first + $0 }).base64EncodedString()
+    }
+
+    private static func registry(_ environment: [String: String] = [:]) throws -> RegistrySettings {
+        try RegistrySettings(
+            arguments: ProgramArguments(), environment: Self.required.merging(environment) { $1 })
+    }
+
+    private static func coapInterface(_ environment: [String: String] = [:]) throws -> CoAPInterfaceSettings {
+        try CoAPInterfaceSettings(
+            arguments: ProgramArguments(), environment: Self.required.merging(environment) { $1 })
+    }
+
+    @Test("What an operator must give is asked for by name, with how to make one")
+    func missing() throws {
+        let error = try #require(throws: ConfigurationError.self) {
+            try RegistrySettings(arguments: ProgramArguments(), environment: [:])
+        }
+        #expect(error.exitStatus == 78)
+        #expect(error.problems.count == 3)
+        for name in ["TOKEN_SEAL_KEY", "SID", "CLUSTER_SECRET"] {
+            #expect(error.description.contains("\(name): is not set; set \(name)"))
+        }
+        #expect(error.description.contains("CLUSTER_SECRET_FILE"))
+        #expect(error.description.contains("openssl rand -base64 32"))
+    }
+
+    @Test(
+        "BI-80: a secret that stands in a template is refused with 78 and never shown",
+        arguments: [
+            ("CLUSTER_SECRET", "PLACEHOLDER"), ("CLUSTER_SECRET", "changeme"),
+            ("CLUSTER_SECRET", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("CLUSTER_SECRET", "PLACEHOLDERPLACEHOLDERPLACEHOLDERPLACEHOLDE="),
+            ("TOKEN_SEAL_KEY", "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICA="), ("DB_PASSWORD", "PLACEHOLDER-make-one"),
+            ("DB_PASSWORD", "ChangeMe"), ("CACHE_PASSWORD", "<your password>"),
+        ])
+    func placeholders(name: String, value: String) throws {
+        let error = try #require(throws: ConfigurationError.self) { try Self.registry([name: value]) }
+        #expect(error.exitStatus == 78)
+        #expect(error.description.contains("\(name): the secret given"))
+        #expect(error.description.contains("openssl rand -base64 32"))
+        #expect(!error.description.contains(value))
+    }
+
+    @Test(
+        "The old gateway's form of the database's address is understood, and the plain one",
+        arguments: [
+            ("@tcp(mysql:3306)/", "mysql", 3306), ("tcp(10.0.0.7:3307)/", "10.0.0.7", 3307),
+            ("@tcp([::1]:3306)/", "::1", 3306), ("db.example:3306", "db.example", 3306),
+        ])
+    func databaseAddress(text: String, host: String, port: Int) throws {
+        let settings = try Self.registry(["DB_URI": text]).database
+        #expect(settings.host == host)
+        #expect(settings.port == port)
+    }
+
+    @Test(
+        "BI-80: a wrong address of the database is refused",
+        arguments: ["@tcp(mysql:3306", "mysql", ":3306", "@unix(/s)/"])
+    func badDatabaseAddress(text: String) throws {
+        let error = try #require(throws: ConfigurationError.self) { try Self.registry(["DB_URI": text]) }
+        #expect(error.description.contains("DB_URI: \"\(text)\" (from DB_URI in the environment) is not allowed"))
+    }
+
+    @Test("The old gateway's keys set what they mean here, and the new names win over them")
+    func oldKeys() throws {
+        let old = [
+            "ADDRESS": "0.0.0.0:5690", "NETWORK": "tcp", "MY_POD_IP": "10.1.2.3", "CACHE_URI": "redis:6379",
+            "CACHE_PASSWORD": "hunter2", "CACHE_NUMBER": "3", "KEEPALIVE_TIME": "7",
+        ]
+        let settings = try Self.coapInterface(old)
+        #expect(settings.warnings.isEmpty)
+        #expect(settings.devices.port == 5690)
+        #expect(settings.process.bindAddress == "0.0.0.0")
+        #expect(settings.pod.ip == "10.1.2.3")
+        #expect(settings.pod.address(boundTo: "0.0.0.0") == "10.1.2.3")
+        #expect(settings.redis.address == "redis:6379")
+        #expect(settings.redis.password?.reveal() == Array("hunter2".utf8))
+        #expect(settings.redis.database == 3)
+        #expect(settings.devices.keepaliveTime == .seconds(7))
+        #expect(try Self.coapInterface(old.merging(["POD_IP": "10.9.9.9"]) { $1 }).pod.ip == "10.9.9.9")
+        let registry = try Self.registry(old)
+        #expect(registry.warnings == ["ADDRESS, NETWORK set in the environment: no effect in registry"])
+        #expect(registry.process.bindAddress == "127.0.0.1")
+    }
+
+    @Test("NETWORK=tcp-tls is warned of, since nothing is encrypted by it; another network is refused")
+    func network() throws {
+        #expect(try Self.coapInterface(["NETWORK": "tcp-tls"]).warnings.count == 1)
+        #expect(throws: ConfigurationError.self) { try Self.coapInterface(["NETWORK": "udp"]) }
+    }
+
+    @Test("A process is reached where it listens; on every address, at one that others can dial")
+    func podAddress() throws {
+        let pod = try Self.coapInterface().pod
+        #expect(pod.address(boundTo: "127.0.0.1") == "127.0.0.1")
+        #expect(pod.address(boundTo: "localhost") == "127.0.0.1")
+        #expect(pod.address(boundTo: "::1") == "::1")
+        #expect(pod.address(boundTo: "192.0.2.1") == "192.0.2.1")
+        #expect(pod.address(boundTo: "0.0.0.0") != "0.0.0.0")
+        #expect(!pod.name.isEmpty)
+        #expect(pod.bootName().hasPrefix("\(pod.name)."))
+        #expect(pod.bootName() != pod.bootName())
+    }
+
+    @Test("Certificates between programs are given all three or not at all")
+    func internalTLS() throws {
+        let two = ["INTERNAL_TLS_CERTIFICATE": "/c", "INTERNAL_TLS_KEY": "/k"]
+        let error = try #require(throws: ConfigurationError.self) { try Self.coapInterface(two) }
+        #expect(error.description.contains("all three or none"))
+        let three = try Self.coapInterface(two.merging(["INTERNAL_TLS_CA": "/a"]) { $1 })
+        #expect(three.inside.tls?.key == "/k")
+        #expect(try Self.coapInterface().inside.tls == nil)
+    }
+
+    @Test("Two listeners of one program on one port are refused")
+    func sharedPorts() throws {
+        let error = try #require(throws: ConfigurationError.self) { try Self.coapInterface(["POD_PORT": "5683"]) }
+        #expect(error.description.contains(#"POD_PORT: "5683" is COAP_PORT's port too"#))
+    }
+
+    @Test("docs/configuration.md has the table of the settings of every program")
+    func documentation() throws {
+        let url = URL(fileURLWithPath: "\(Subprocess.root)/docs/configuration.md")
+        let page = String(decoding: try Data(contentsOf: url), as: UTF8.self)
+        for program in [
+            CoAPInterfaceSettings.program, NorthboundSettings.program, RegistrySettings.program,
+            GatewayConfiguration.program,
+        ] {
+            let section = "## \(program.name)\n"
+            let start = try #require(page.firstRange(of: section)?.upperBound, "no section \(program.name)")
+            let end = page[start...].firstRange(of: "\n## ")?.lowerBound ?? page.endIndex
+            let table = program.markdownTable()
+            #expect(
+                page[start..<end].contains(table),
+                "put this table into docs/configuration.md, \(program.name):\n\(table)")
+        }
+    }
+}

@@ -2,7 +2,7 @@
 # Programs get extra words from ARGS: make run ARGS="--http-port 8081".
 
 .DEFAULT_GOAL := help
-.PHONY: help run build device demo cluster test test-long lint format clean reset
+.PHONY: help run build device demo cluster test test-long image k8s test-k8s lint format clean reset
 
 help:
 	@scripts/help
@@ -29,6 +29,15 @@ test:
 
 test-long:
 	@exec scripts/test-long
+
+image:
+	@exec scripts/image
+
+k8s:
+	@exec scripts/k8s
+
+test-k8s:
+	@exec scripts/test-k8s
 
 lint:
 	@swift format lint --strict --recursive --parallel Package.swift Sources Tests

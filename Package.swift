@@ -190,6 +190,7 @@ let package = Package(
                 nioCore, nioPosix,
                 logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),
+        tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),
         tests("TidyTests", []),
     ]
 )

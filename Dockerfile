@@ -1,0 +1,57 @@
+# One image for every program: one executable under five names, which does what the name it is called by says.
+#
+#   docker build -t coap-gateway:1.0.0 --build-arg VERSION=1.0.0 .
+#
+# Nothing in here names an architecture: it builds on amd64 and on arm64.
+
+FROM swift:6.3-bookworm AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libsqlite3-dev libmariadb-dev libhiredis-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+
+# The versions of the dependencies are settled in a layer of their own, which stays until Package.swift changes. What is
+# built from them stays in the builder's cache: after a change of ours only our own modules are compiled.
+ARG TARGETARCH
+COPY Package.swift Package.resolved* ./
+RUN --mount=type=cache,id=coap-gateway-build-$TARGETARCH,target=/src/.build,sharing=locked \
+    swift package resolve
+
+COPY Sources Sources
+# Package.swift names the tests, so their folders have to be there; nothing of them is built.
+COPY Tests Tests
+RUN --mount=type=cache,id=coap-gateway-build-$TARGETARCH,target=/src/.build,sharing=locked \
+    swift build -c release --static-swift-stdlib --product coap-gateway \
+    && mkdir /out \
+    && strip -o /out/coap-gateway "$(swift build -c release --static-swift-stdlib --show-bin-path)/coap-gateway"
+
+FROM debian:bookworm-slim
+# libmariadb3 brings the authentication plugins, caching_sha2_password among them, which MySQL 8 asks for by default.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libhiredis0.14 libmariadb3 libsqlite3-0 libstdc++6 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
+    && install -d -o 65532 -g 65532 -m 0700 /data
+# Mounted, not copied, so that the names are links to one file in one layer.
+RUN --mount=type=bind,from=build,source=/out,target=/out \
+    install -m 0755 /out/coap-gateway /usr/local/bin/coap-gateway \
+    && for name in coap-interface northbound registry mock-device; do \
+        ln /usr/local/bin/coap-gateway "/usr/local/bin/$name" || exit 1; \
+    done
+
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="coap-gateway" \
+    org.opencontainers.image.description="An OCF cloud: coap-gateway, coap-interface, northbound, registry, mock-device" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"
+
+ENV BIND_ADDRESS=0.0.0.0 DATA_DIR=/data
+USER 65532:65532
+WORKDIR /data
+# HTTP, CoAP over TCP and over TLS, between pods, registry, admin, HTTPS.
+EXPOSE 8080 5683 5684 8081 5688 9090 8443
+STOPSIGNAL SIGTERM
+# Asks the admin port of whatever server runs here; no shell is needed for it.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["coap-gateway", "--health"]
+CMD ["coap-gateway"]

@@ -27,32 +27,40 @@ struct RedisFigures {
         }
     }
 
+    private final class Tally: Sendable {
+        private let count = Mutex(0)
+
+        func next() -> Int {
+            self.count.withLock { count in
+                count += 1
+                return count
+            }
+        }
+    }
+
     /// Keeps 256 calls open.
     private func measure(
         _ what: String, _ count: Int, _ call: @escaping @Sendable (Int, @escaping @Sendable (Bool) -> Void) -> Void
     ) async throws {
-        let next = Mutex(0)
-        let failed = Mutex(0)
+        let next = Tally()
+        let failed = Tally()
         let start = ContinuousClock.now
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<256 {
                 group.addTask {
                     while true {
-                        let index = next.withLock { next -> Int in
-                            next += 1
-                            return next
-                        }
+                        let index = next.next()
                         guard index <= count else { return }
                         let isGood = await withCheckedContinuation { continuation in
                             call(index) { continuation.resume(returning: $0) }
                         }
-                        if !isGood { failed.withLock { $0 += 1 } }
+                        if !isGood { _ = failed.next() }
                     }
                 }
             }
         }
         let span = ContinuousClock.now - start
         let seconds = Double(span.components.seconds) + Double(span.components.attoseconds) / 1e18
-        print("\(what): \(Int(Double(count) / seconds)) a second, \(failed.withLock { $0 }) failed")
+        print("\(what): \(Int(Double(count) / seconds)) a second, \(failed.next() - 1) failed")
     }
 }

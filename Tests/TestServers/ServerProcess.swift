@@ -1,5 +1,6 @@
 import Foundation
 package import Glibc
+import Synchronization
 import TestSupport
 
 /// A server of somebody else (a database, a cache) that tests run against. It dies with the process that started it, also
@@ -18,6 +19,7 @@ package final class ServerProcess: Sendable {
         """
 
     private let shell: Subprocess
+    private let isStopped = Mutex(false)
     /// The server itself.
     package let pid: pid_t
 
@@ -51,12 +53,17 @@ package final class ServerProcess: Sendable {
         kill(self.pid, number)
     }
 
-    /// Ends the server and waits for its end.
+    /// Ends the server, if that was not done yet, and waits for its end.
     @discardableResult
     package func stop(_ signal: Int32 = SIGKILL) async -> Subprocess.Ended {
-        kill(self.pid, signal)
+        // Once only: neither the number of the process nor that of the descriptor is ours afterwards.
+        let isFirst = self.isStopped.withLock { isStopped in
+            defer { isStopped = true }
+            return !isStopped
+        }
+        if isFirst { kill(self.pid, signal) }
         let ended = await self.shell.ended(patience: 30)
-        self.shell.closeInput()
+        if isFirst { self.shell.closeInput() }
         return ended
     }
 

@@ -96,7 +96,7 @@ package final class RedisRouteStore: RouteStore {
     package func mark(_ di: DeviceID, pod: Pod, epoch: UInt64, as state: Route.State) {
         let lifetime = state == .left ? RouteTimes.leftLifetime : RouteTimes.lifetime
         self.run(
-            RedisRouteScripts.mark, keys: [self.keys.route(di.text)],
+            RedisRouteScripts.mark, isOrdered: true, keys: [self.keys.route(di.text)],
             [pod.name, "\(epoch)", state.rawValue, Self.milliseconds(lifetime)]
         ) { _ in
             // Lost, it is as if the connection had broken off: the lease and the table of the pod tell.
@@ -104,7 +104,9 @@ package final class RedisRouteStore: RouteStore {
     }
 
     package func drop(_ di: DeviceID, pod: Pod, epoch: UInt64) {
-        self.run(RedisRouteScripts.drop, keys: [self.keys.route(di.text)], [pod.name, "\(epoch)"]) { _ in
+        self.run(
+            RedisRouteScripts.drop, isOrdered: true, keys: [self.keys.route(di.text)], [pod.name, "\(epoch)"]
+        ) { _ in
             // Lost, it is found out by asking the pod.
         }
     }
@@ -138,7 +140,10 @@ package final class RedisRouteStore: RouteStore {
                 let gathered = Gathered(count: batch.count) { continuation.resume(returning: $0) }
                 for di in batch {
                     self.look(di, edge: "", inAnyCase: false, within: .seconds(2)) { answer in
-                        gathered.set(di, (try? answer.get()).map { Presence($0) } ?? .unknown)
+                        switch answer {
+                        case .success(let found): gathered.set(di, Presence(found))
+                        case .failure: gathered.set(di, .unknown)
+                        }
                     }
                 }
             }
@@ -216,12 +221,15 @@ package final class RedisRouteStore: RouteStore {
 
     // MARK: - How it is sent
 
+    /// - Parameter isOrdered: nobody waits for the answer, so what is sent next must come after it, also when the server
+    ///   does not know the script yet.
     private func run(
-        _ script: RedisScript, keys: [String], _ arguments: [String], within: Duration = .seconds(2),
+        _ script: RedisScript, isOrdered: Bool = false, keys: [String], _ arguments: [String],
+        within: Duration = .seconds(2),
         deadline: NIODeadline? = nil, completion: @escaping @Sendable (Result<RedisValue, RedisError>) -> Void
     ) {
         self.client.run(
-            script, keys: keys, arguments: [self.shiftMicroseconds] + arguments,
+            script, byText: isOrdered, keys: keys, arguments: [self.shiftMicroseconds] + arguments,
             deadline: deadline ?? Self.deadline(within), completion: completion)
     }
 

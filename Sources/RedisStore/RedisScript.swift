@@ -18,10 +18,13 @@ package struct RedisScript: Sendable {
 extension RedisClient {
     /// Runs a script; its text is sent only if the server does not know it.
     func run(
-        _ script: RedisScript, keys: [String], arguments: [String], deadline: NIODeadline,
+        _ script: RedisScript, byText: Bool, keys: [String], arguments: [String], deadline: NIODeadline,
         completion: @escaping @Sendable (Result<RedisValue, RedisError>) -> Void
     ) {
         let words = ["\(keys.count)"] + keys + arguments
+        if byText {
+            return self.send(RedisCommand(["EVAL", script.text] + words), deadline: deadline, completion: completion)
+        }
         self.send(RedisCommand(["EVALSHA", script.digest] + words), deadline: deadline) { answer in
             guard case .failure(.answered(let text)) = answer, text.hasPrefix("NOSCRIPT") else {
                 return completion(answer)

@@ -11,7 +11,11 @@ private let spareDatabases = Mutex<[String]>([])
 func withDatabase<R>(_ body: (MySQLConfiguration) async throws -> R) async throws -> R {
     let server = try await MariaDBServer.shared
     var name = spareDatabases.withLock { $0.popLast() }
-    if name == nil { name = try await server.createDatabase() }
+    if name == nil {
+        let made = try await server.createDatabase()
+        _ = try await SQLCloudStore.migrate(MySQLDriver(configuration(of: server, database: made)))
+        name = made
+    }
     let database = try #require(name)
     let result = try await body(configuration(of: server, database: database))
     try await server.run(

@@ -213,3 +213,18 @@ func expectError<R>(
     }
     return nil
 }
+
+/// A value that many may see and change.
+final class Moved<Value: Sendable>: Sendable {
+    private let state: Mutex<Value>
+
+    init(_ value: Value) { self.state = Mutex(value) }
+
+    var value: Value {
+        get { self.state.withLock { $0 } }
+        set { self.state.withLock { $0 = newValue } }
+    }
+
+    /// Changes it in one step, whoever else does.
+    func change(_ body: @Sendable (inout Value) -> Void) { self.state.withLock { body(&$0) } }
+}

@@ -139,7 +139,7 @@ package final class MariaDBServer: Sendable {
 
     // MARK: - What is in it
 
-    /// Runs statements as its administrator.
+    /// Runs statements as its administrator. One that fails does not end the conversation, as others have it too.
     ///
     /// - Returns: what was selected, columns apart by tabs.
     @discardableResult
@@ -150,7 +150,7 @@ package final class MariaDBServer: Sendable {
         do {
             try await client.waitFor("end\(mark)\n")
         } catch {
-            // It ends at the first error: another one next time.
+            // It lost its server: another one next time.
             self.state.withLock { $0.client = $0.client === client ? nil : $0.client }
             throw error
         }
@@ -167,7 +167,8 @@ package final class MariaDBServer: Sendable {
         return try self.state.withLock { state in
             if let client = state.client { return client }
             let client = try Subprocess([
-                program, "--no-defaults", "--batch", "--unbuffered", "--skip-column-names", "--user=root",
+                program, "--no-defaults", "--batch", "--unbuffered", "--skip-column-names", "--force",
+                "--user=root",
                 "--socket=\(self.directory)/socket",
             ])
             state.client = client
@@ -211,7 +212,7 @@ package final class MariaDBServer: Sendable {
         let grants = """
             CREATE USER IF NOT EXISTS '\(MariaDBServer.user)'@'%' IDENTIFIED BY '\(MariaDBServer.password)';
             GRANT ALL ON *.* TO '\(MariaDBServer.user)'@'%';
-            REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM '\(MariaDBServer.user)'@'%';
+            REVOKE SUPER, READ_ONLY ADMIN, CONNECTION ADMIN ON *.* FROM '\(MariaDBServer.user)'@'%';
 
             """
         try grants.write(toFile: directory + "/init.sql", atomically: true, encoding: .utf8)

@@ -142,7 +142,7 @@ extension MySQLConnection {
                 }
             }
         }
-        guard connected == nil else { return }
+        guard connected == nil else { return try self.checkTransport() }
         guard !self.isBroken else {
             throw SQLError(.late, "\(configuration.address) did not answer in time")
         }
@@ -150,6 +150,13 @@ extension MySQLConnection {
         let error = MySQLErrors.error(mysql_errno(self.handle), String(cString: mysql_error(self.handle)))
         // A server that goes away while it greets is as good as not there.
         throw error.kind == .lost ? SQLError(.unreachable, error.message) : error
+    }
+
+    /// The library goes on in clear with a server that has no TLS, unless it has to verify it.
+    private func checkTransport() throws(SQLError) {
+        guard self.configuration.transport != .plain, mysql_get_ssl_cipher(self.handle) == nil else { return }
+        self.isBroken = true
+        throw SQLError(.untrusted, "the server does not speak TLS, which is configured")
     }
 
     private func checkVersion() throws(SQLError) {

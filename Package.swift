@@ -115,8 +115,8 @@ let package = Package(
         library(
             "Gateway",
             [
-                "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "ServiceShell",
-                "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
+                "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Northbound", "Registry", "RegistryReach",
+                "ServiceShell", "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
             ]),
         library(
             "Cluster",
@@ -148,7 +148,7 @@ let package = Package(
             ]),
         tests(
             "RegistryReachTests",
-            ["RegistryReach", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", nioCore, logging, lifecycle]),
+            ["RegistryReach", "Registry", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", nioCore, logging, lifecycle]),
         tests(
             "ClusterTests",
             [

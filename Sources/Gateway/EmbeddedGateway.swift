@@ -9,6 +9,7 @@ import NIOPosix
 import Northbound
 import OCF
 import Registry
+import RegistryReach
 import SQLStore
 package import ServiceLifecycle
 package import ServiceShell
@@ -79,10 +80,12 @@ package struct EmbeddedGateway: Sendable {
                 refreshReuse: configuration.refreshReuse),
             observer: { event in Self.observe(event, sessions: sessions, logger: logger) })
         let registryLog = AccessLog(mode: configuration.accessLog, logger: makeLogger("access.registry"))
-        let registry = RegistryResponder(
+        let registryService = RegistryResponder(
             identity: identity, directory: Directory(store: store, clock: clock), accessLog: registryLog,
             logger: makeLogger("registry"),
             endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
+        // Nobody outside may see an answer in pages.
+        let registry = PagingRegistry(registryService)
 
         let edge = EdgeResponder(
             pods: sessions, registry: RegistryClient(registry, caller: "edge"), timeout: configuration.requestTimeout)
@@ -135,7 +138,7 @@ package struct EmbeddedGateway: Sendable {
             ports: Ports(http: http.port, coap: coap.port, admin: admin.port),
             sid: sid,
             services: [
-                EventLoops(group: group), StoreService(store: store, lock: lock), registry,
+                EventLoops(group: group), StoreService(store: store, lock: lock), registryService,
                 Housekeeping(identity: identity, logger: makeLogger("housekeeping")), admin, coap, http,
             ])
     }

@@ -22,7 +22,7 @@ enum Layers {
         "MockDevice": ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport"],
         "Gateway": [
             "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
-            "Northbound", "Registry",
+            "Northbound", "Registry", "RegistryReach",
         ],
         "Cluster": [
             "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "RedisStore", "Hop", "RegistryReach",

@@ -121,7 +121,8 @@ let package = Package(
         library(
             "Gateway",
             [
-                "CoAP", "Cloud", "CoAPInterface", "Cluster", "Edge", "Northbound", "Registry", "ServiceShell",
+                "CoAP", "Cloud", "CoAPInterface", "Cluster", "Edge", "Northbound", "Registry",
+                "RegistryReach", "ServiceShell",
                 "SQLStore", "OCF", nioCore, logging, lifecycle,
             ]),
         program("coap-gateway", ["Gateway", "Cluster", "MockDevice"]),
@@ -150,7 +151,7 @@ let package = Package(
             ]),
         tests(
             "RegistryReachTests",
-            ["RegistryReach", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", nioCore, logging, lifecycle]),
+            ["RegistryReach", "Registry", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", nioCore, logging, lifecycle]),
         tests(
             "ClusterTests",
             [

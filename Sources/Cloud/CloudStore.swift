@@ -67,6 +67,7 @@ package protocol CloudTransaction {
     func deletePair(_ family: FamilyID, generation: Int) throws(CloudError)
 
     // Families.
+    func family(_ id: FamilyID) throws(CloudError) -> TokenFamily?
     func lockFamily(_ id: FamilyID) throws(CloudError) -> TokenFamily?
     func insert(_ family: TokenFamily) throws(CloudError)
     func update(_ family: TokenFamily) throws(CloudError)
@@ -77,10 +78,10 @@ package protocol CloudTransaction {
     // Links. `ins` is assigned by the rule; the store keeps the last one per device.
     /// Every link of the device, expired ones too, by `ins`.
     func links(of di: DeviceID) throws(CloudError) -> [Link]
-    /// Links of an owner's devices that have not expired at `now`, at most `limit`, by di and `ins`; an empty set of
-    /// devices means all.
+    /// Links of an owner's devices that have not expired at `now`, at most `limit`, by di and `ins`, from behind
+    /// `after` on; an empty set of devices means all.
     func links(
-        of uid: UserID, devices: Set<DeviceID>, now: Timestamp, limit: Int
+        of uid: UserID, devices: Set<DeviceID>, after: LinkCursor?, now: Timestamp, limit: Int
     ) throws(CloudError) -> [(DeviceID, Link)]
     func insert(_ link: Link, of di: DeviceID) throws(CloudError)
     /// Replaces the link with the same `ins`.

@@ -16,25 +16,31 @@ package struct Credentials: Equatable, Sendable {
     /// `expiresin` of a token that runs out at `expiresAt`: whole seconds, rounded down, 0 when it has run out, -1 for
     /// one that never does.
     package static func expiresIn(_ expiresAt: Timestamp?, now: Timestamp) -> Int {
-        guard let expiresAt else { return -1 }
-        return Int(max(0, (expiresAt - now).clampedMilliseconds) / 1000)
+        self.expiresIn(expiresAt.map { $0 - now })
+    }
+
+    /// The same of how long a token still lives.
+    package static func expiresIn(_ remaining: Duration?) -> Int {
+        guard let remaining else { return -1 }
+        return Int(max(0, remaining.clampedMilliseconds) / 1000)
     }
 }
 
 /// What a sign-in found out (OCF CNC, session).
 package struct SignedIn: Hashable, Sendable {
-    /// Seconds the access token still lives; -1: for ever.
-    package var expiresIn: Int
-    /// When the session loses its right; nil: never.
-    package var expiresAt: Timestamp?
+    package var recognition: Recognition
     package var kind: DeviceKind
     /// The login behind the session: the subject of the change that ends it.
     package var family: FamilyID
 
-    package init(expiresIn: Int, expiresAt: Timestamp?, kind: DeviceKind, family: FamilyID) {
-        self.expiresIn = expiresIn
-        self.expiresAt = expiresAt
+    package init(recognition: Recognition, kind: DeviceKind, family: FamilyID) {
+        self.recognition = recognition
         self.kind = kind
         self.family = family
     }
+
+    /// Seconds the access token still lives; -1: for ever.
+    package var expiresIn: Int { Credentials.expiresIn(self.recognition.remaining) }
+    /// When the session loses its right; nil: never.
+    package var expiresAt: Timestamp? { self.recognition.principal.expiresAt }
 }

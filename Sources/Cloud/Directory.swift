@@ -2,9 +2,7 @@
 package struct Directory: Sendable {
     /// Links one device may have published.
     package static let maximumLinks = 1000
-    /// Links one answer may hold; who has more must ask for some of his devices.
-    package static let maximumLinksInAnswer = 50_000
-    /// Devices on one page.
+    /// Devices or links on one page.
     package static let pageLimits = 1...1000
     /// The greatest number of a link: what the smallest peers keep in 31 bits.
     package static let maximumIns = Int(Int32.max)
@@ -122,30 +120,21 @@ package struct Directory: Sendable {
         }
     }
 
-    /// The links of a user's devices that have not expired, discoverable or not, by di and number.
+    /// A page of the links of a user's devices that have not expired, discoverable or not, by di and number.
     ///
-    /// - Parameter devices: only these; empty means all.
+    /// - Parameters:
+    ///   - devices: only these; empty means all.
+    ///   - after: the last link of the page before; nil for the first page.
+    ///   - limit: 1…1000.
     package func links(
-        of uid: UserID, devices: Set<DeviceID> = []
-    ) async throws(CloudError) -> [(DeviceID, [Link])] {
+        of uid: UserID, devices: Set<DeviceID> = [], after: LinkCursor?, limit: Int
+    ) async throws(CloudError) -> [(di: DeviceID, link: Link)] {
         let now = self.clock.now()
-        let limit = Self.maximumLinksInAnswer
-        let rows = try await self.store.read { transaction throws(CloudError) in
-            try transaction.links(of: uid, devices: devices, now: now, limit: limit + 1)
+        let limit = min(max(limit, Self.pageLimits.lowerBound), Self.pageLimits.upperBound)
+        return try await self.store.read { transaction throws(CloudError) in
+            try transaction.links(of: uid, devices: devices, after: after, now: now, limit: limit)
+                .map { (di: $0.0, link: $0.1) }
         }
-        guard rows.count <= limit else {
-            throw CloudError(
-                .tooLarge, "there are more than \(limit) links: ask for some devices with di=…", field: "di")
-        }
-        var grouped: [(DeviceID, [Link])] = []
-        for (di, link) in rows {
-            if let last = grouped.last, last.0 == di {
-                grouped[grouped.count - 1].1.append(link)
-            } else {
-                grouped.append((di, [link]))
-            }
-        }
-        return grouped
     }
 
     /// A device or client, whoever owns it; nil when none of this id has signed up.

@@ -20,7 +20,7 @@ extension Identity {
             throw CloudError(.badRequest, "di is missing: give it with the access token, or sign in first", field: "di")
         }
         let claim = session.map { TokenFamily.Claim(uid: $0.uid, di: $0.di) }
-        return try await self.store.write { transaction throws(CloudError) in
+        return try await self.removing { transaction throws(CloudError) in
             var target = claim
             if let accessToken {
                 target = try Self.bearer(of: accessToken, in: transaction, now: now)
@@ -41,7 +41,7 @@ extension Identity {
     /// - Returns: whose live sessions must end.
     package func deleteUser(_ uid: UserID) async throws(CloudError) -> [DeviceID] {
         let now = self.clock.now()
-        return try await self.store.write { transaction throws(CloudError) in
+        return try await self.removing { transaction throws(CloudError) in
             guard try transaction.lockUser(uid) != nil else {
                 throw CloudError(.notFound, "there is no user \(uid)", field: "uid")
             }
@@ -73,7 +73,7 @@ extension Identity {
 
     private func delete(_ kind: DeviceKind, _ di: DeviceID, of uid: UserID) async throws(CloudError) -> [DeviceID] {
         let now = self.clock.now()
-        return try await self.store.write { transaction throws(CloudError) in
+        return try await self.removing { transaction throws(CloudError) in
             guard let device = try transaction.lockDevice(di) else {
                 throw CloudError(.notFound, "there is no \(kind.rawValue) \(di)", field: "di")
             }
@@ -88,6 +88,15 @@ extension Identity {
             try Self.remove(device, in: transaction, now: now)
             return [di]
         }
+    }
+
+    /// A transaction that writes into the change log if it succeeds.
+    private func removing(
+        _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> [DeviceID]
+    ) async throws(CloudError) -> [DeviceID] {
+        let gone = try await self.store.write(body)
+        self.recorded()
+        return gone
     }
 
     private static func remove(

@@ -13,6 +13,7 @@ extension Identity {
             try self.exchange(code, di: di, authProvider: authProvider, in: transaction, now: now)
         }
         if !replaced.isEmpty {
+            self.recorded()
             self.observer(.registrationReplaced(uid: credentials.uid, di: di, families: replaced))
         }
         return credentials

@@ -9,7 +9,7 @@ extension Identity {
     package func signIn(uid: UserID, di: DeviceID, accessToken: Secret) async throws(CloudError) -> SignedIn {
         let now = self.clock.now()
         let claim = TokenFamily.Claim(uid: uid, di: di)
-        guard let (credential, family) = try await self.use(accessToken, claim: claim, now: now), let family else {
+        guard let use = try await self.use(accessToken, claim: claim, now: now), let family = use.family else {
             throw CloudError(
                 .unauthorized,
                 "the access token is unknown, expired or not the one of this uid and di: refresh it, or sign up with a "
@@ -17,8 +17,7 @@ extension Identity {
                 field: "accesstoken")
         }
         return SignedIn(
-            expiresIn: Credentials.expiresIn(credential.notAfter, now: now),
-            expiresAt: credential.notAfter,
+            recognition: use.recognition(kind: family.kind.principalKind, now: now),
             kind: family.kind,
             family: family.id,
         )
@@ -27,29 +26,48 @@ extension Identity {
     /// Who stands behind an access token of any kind; nil when it is unknown, expired or revoked, and for codes and
     /// refresh tokens. One read, unless this is a first use.
     package func principal(for token: Secret) async throws(CloudError) -> Principal? {
-        guard let (credential, family) = try await self.use(token, claim: nil, now: self.clock.now()) else {
-            return nil
-        }
-        let kind: Principal.Kind
-        switch credential.kind {
-        case .user: kind = .user
-        case .mediator: kind = .mediator
-        case .access:
-            guard let family else { return nil }
-            kind = family.kind.principalKind
+        try await self.recognise(token)?.principal
+    }
+
+    /// The same, with what a cache must know.
+    package func recognise(_ token: Secret) async throws(CloudError) -> Recognition? {
+        let now = self.clock.now()
+        guard let use = try await self.use(token, claim: nil, now: now) else { return nil }
+        switch use.credential.kind {
+        case .user: return use.recognition(kind: .user, now: now)
+        case .mediator: return use.recognition(kind: .mediator, now: now)
+        case .access: return use.family.map { use.recognition(kind: $0.kind.principalKind, now: now) }
         case .code, .refresh: return nil
         }
-        return Principal(
-            kind: kind, uid: credential.uid, di: credential.di, expiresAt: credential.notAfter, family: family?.id)
+    }
+
+    /// A token that was shown and found good.
+    private struct Use: Sendable {
+        let credential: Credential
+        let family: TokenFamily?
+        let sequence: Int64
+
+        func recognition(kind: Principal.Kind, now: Timestamp) -> Recognition {
+            Recognition(
+                principal: Principal(
+                    kind: kind, uid: self.credential.uid, di: self.credential.di, expiresAt: self.credential.notAfter,
+                    family: self.family?.id),
+                sequence: self.sequence,
+                remaining: self.credential.notAfter.map { max(.zero, $0 - now) },
+            )
+        }
     }
 
     /// The credential of an access token that is valid now, with its family if it has one. A claim is only met by
     /// tokens of a family.
     private func use(
         _ token: Secret, claim: TokenFamily.Claim?, now: Timestamp
-    ) async throws(CloudError) -> (Credential, TokenFamily?)? {
+    ) async throws(CloudError) -> Use? {
         let hash = token.hash
-        let grant = try await self.store.read { transaction throws(CloudError) in try transaction.grant(hash) }
+        // The sequence first: what is changed after it is told by the change log.
+        let (sequence, grant) = try await self.store.read { transaction throws(CloudError) in
+            (try transaction.lastSequence(), try transaction.grant(hash))
+        }
         guard let grant, grant.credential.hash == hash else { return nil }
         let credential = grant.credential
         switch credential.kind {
@@ -58,13 +76,13 @@ extension Identity {
         case .user, .mediator:
             guard claim == nil, credential.isValid(at: now) else { return nil }
             await self.touch(credential, now: now)
-            return (credential, nil)
+            return Use(credential: credential, family: nil, sequence: sequence)
         case .access:
             guard var family = grant.family else { return nil }
             switch family.handle(Self.shown(credential, claim: claim), now: now) {
             case .serve:
                 await self.touch(credential, now: now)
-                return (credential, family)
+                return Use(credential: credential, family: family, sequence: sequence)
             case .confirm:
                 return try await self.confirm(hash, claim: claim, now: now)
             case .issue, .repeatReply, .revoke, .refuse:
@@ -76,8 +94,9 @@ extension Identity {
     /// A first use. Decided once more under the family's lock: another use or a refresh may have come in between.
     private func confirm(
         _ hash: SecretHash, claim: TokenFamily.Claim?, now: Timestamp
-    ) async throws(CloudError) -> (Credential, TokenFamily?)? {
+    ) async throws(CloudError) -> Use? {
         try await self.store.write { transaction throws(CloudError) in
+            let sequence = try transaction.lastSequence()
             guard let credential = try transaction.credential(hash), let id = credential.family,
                 var family = try transaction.lockFamily(id)
             else { return nil }
@@ -90,9 +109,9 @@ extension Identity {
                 )
                 try transaction.update(family)
                 try transaction.touch(hash, at: now)
-                return (credential, family)
+                return Use(credential: credential, family: family, sequence: sequence)
             case .serve:
-                return (credential, family)
+                return Use(credential: credential, family: family, sequence: sequence)
             case .issue, .repeatReply, .revoke, .refuse:
                 return nil
             }
@@ -160,6 +179,7 @@ extension Identity {
             if let reuse { self.observer(reuse) }
             return credentials
         case .revoked(let event):
+            self.recorded()
             self.observer(event)
             throw Self.wrongRefreshToken("it was used already, so every token of this login was revoked")
         }

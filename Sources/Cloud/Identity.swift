@@ -9,6 +9,8 @@ package struct Identity: Sendable {
     let sealer: ReplySealer
     package let configuration: IdentityConfiguration
     let observer: @Sendable (IdentityEvent) -> Void
+    /// Is told after a commit that wrote into the change log; must return at once.
+    package var recorded: @Sendable () -> Void = {}
 
     /// - Parameter observer: is told after the commit; must return at once.
     package init(

@@ -98,6 +98,7 @@ extension InMemoryTransaction {
         }
     }
 
+    func family(_ id: FamilyID) -> TokenFamily? { self.state.families[id] }
     func lockFamily(_ id: FamilyID) -> TokenFamily? { self.state.families[id] }
 
     func insert(_ family: TokenFamily) throws(CloudError) {
@@ -123,11 +124,15 @@ extension InMemoryTransaction {
         (self.state.links[di] ?? [:]).values.sorted { $0.ins < $1.ins }
     }
 
-    func links(of uid: UserID, devices: Set<DeviceID>, now: Timestamp, limit: Int) -> [(DeviceID, Link)] {
+    func links(
+        of uid: UserID, devices: Set<DeviceID>, after: LinkCursor?, now: Timestamp, limit: Int
+    ) -> [(DeviceID, Link)] {
         var rows: [(DeviceID, Link)] = []
         for device in self.state.devices.values.sorted(by: { $0.di < $1.di })
-        where device.uid == uid && (devices.isEmpty || devices.contains(device.di)) {
+        where device.uid == uid && (devices.isEmpty || devices.contains(device.di)) && rows.count < limit {
+            if let after, device.di < after.di { continue }
             for link in self.links(of: device.di) where link.expiresAt.map({ now < $0 }) ?? true {
+                if let after, device.di == after.di, link.ins <= after.ins { continue }
                 rows.append((device.di, link))
             }
         }
@@ -135,7 +140,9 @@ extension InMemoryTransaction {
     }
 
     func insert(_ link: Link, of di: DeviceID) throws(CloudError) {
-        let taken = self.links(of: di).contains { $0.ins == link.ins || $0.href.exact == link.href.exact }
+        let taken = (self.state.links[di] ?? [:]).values.contains {
+            $0.ins == link.ins || $0.href.utf8.elementsEqual(link.href.utf8)
+        }
         guard !taken else { throw Self.duplicate("link \(link.href) of \(di)") }
         self.state.links[di, default: [:]][link.ins] = link
     }

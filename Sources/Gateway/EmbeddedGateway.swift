@@ -8,6 +8,7 @@ import NIOCore
 import Northbound
 import OCF
 import Registry
+import RegistryReach
 import SQLStore
 package import ServiceLifecycle
 package import ServiceShell
@@ -57,10 +58,12 @@ package struct EmbeddedGateway: Sendable {
         let routes = InMemoryRouteStore(clock: clock)
         let identity = Self.identity(configuration, context, store, sessions, clock)
         let logs = AccessLogs(context)
-        let registry = RegistryResponder(
+        let registryService = RegistryResponder(
             identity: identity, directory: Directory(store: store.store, clock: clock), accessLog: logs.registry,
             logger: context.logger("registry"),
             endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
+        // Nobody outside may see an answer in pages.
+        let registry = PagingRegistry(registryService)
         let pod = Self.pod()
         let edge = EdgeResponder(
             pods: PodRouter(localPod: pod, sessions: sessions), routes: routes, name: pod.name, localPod: pod,
@@ -91,7 +94,7 @@ package struct EmbeddedGateway: Sendable {
             ports: Ports(http: http.port, coap: coap.port, admin: admin.port),
             sid: store.sid,
             services: [
-                context.loops, store, registry,
+                context.loops, store, registryService,
                 Housekeeping(identity: identity, logger: context.logger("housekeeping")), admin, keeper, coap,
                 http, EdgeStop(edge: edge),
             ])

@@ -80,6 +80,15 @@ package enum Discovery {
         }
     }
 
+    /// How many bytes a link takes in an answer.
+    static func size(
+        _ request: DiscoveryRequest, _ link: Link, of di: DeviceID, endpoint: String?, format: ContentFormat
+    ) -> Int {
+        let item = request.interface == .batch ? self.entry(link, of: di) : self.item(link, of: di, endpoint: endpoint)
+        // A comma stands between two of them.
+        return (format == .json ? JSONCoding.encode(item) : item.encoded()).readableBytes + 1
+    }
+
     /// `{anchor, href, rt, if, p, eps, ins, …}`.
     private static func item(_ link: Link, of di: DeviceID, endpoint: String?) -> DataItem {
         var pairs: [DataItem.Pair] = [

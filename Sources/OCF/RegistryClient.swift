@@ -184,6 +184,9 @@ package struct RegistryClient: Sendable {
             to: self.request(method, path, queries: queries, item: item, call, adding: adding))
     }
 
+    /// What one answer of the registry may have, its pages joined: `PagingRegistry` of `RegistryReach` holds it.
+    private static let limits = DecodingLimits(bytes: 16 << 20, items: 4 << 20)
+
     private func payload(_ response: Response, expecting code: Code) throws(RegistryError) -> DataItem {
         guard response.code == code else {
             guard !response.code.isSuccess else {
@@ -193,12 +196,14 @@ package struct RegistryClient: Sendable {
             throw RegistryError(response)
         }
         return try self.read { () throws(PayloadError) in
-            guard let item = try response.item() else { throw PayloadError(.badGateway, "it has no payload") }
+            guard let item = try response.item(limits: Self.limits) else {
+                throw PayloadError(.badGateway, "it has no payload")
+            }
             return item
         }
     }
 
-    private func item(
+    func item(
         _ method: Code, _ path: [String], queries: [String] = [], item: DataItem? = nil, expecting code: Code,
         _ call: Call, adding: (inout Options) -> Void = { _ in }
     ) async throws(RegistryError) -> DataItem {
@@ -217,7 +222,7 @@ package struct RegistryClient: Sendable {
         return try self.read { () throws(PayloadError) in try Deletion(answer).devices }
     }
 
-    private func read<Value>(_ body: () throws(PayloadError) -> Value) throws(RegistryError) -> Value {
+    func read<Value>(_ body: () throws(PayloadError) -> Value) throws(RegistryError) -> Value {
         do throws(PayloadError) {
             return try body()
         } catch {

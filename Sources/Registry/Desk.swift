@@ -13,10 +13,60 @@ struct Desk: Sendable {
 
     @Sendable func answer(_ request: Request) async -> Response {
         let start = ContinuousClock.now
-        let (resource, reply) = await self.reply(to: request)
+        var resource: Resource?
+        do {
+            let (found, exchange) = try self.open(request, &resource)
+            guard let handler = found.methods[request.method] else { throw Self.wrongMethod(found) }
+            return self.close(request, found, try await handler(exchange), since: start)
+        } catch {
+            return self.close(request, resource, self.reply(to: error, request), since: start)
+        }
+    }
+
+    /// The same for a resource whose requests are held: `answer` is called exactly once.
+    func hold(_ request: Request, answer: @escaping @Sendable (Response) -> Void) {
+        let start = ContinuousClock.now
+        var resource: Resource?
+        do {
+            let (found, exchange) = try self.open(request, &resource)
+            guard let holder = found.holding[request.method] else { throw Self.wrongMethod(found) }
+            try holder(exchange) { reply in answer(self.close(request, found, reply, since: start)) }
+        } catch {
+            answer(self.close(request, resource, self.reply(to: error, request), since: start))
+        }
+    }
+
+    /// Which queue a request waits in; nil: none.
+    func lane(of request: Request) -> Resource.Lane? {
+        let path = request.options.path ?? []
+        guard let resource = self.resources.first(where: { $0.match(path) != nil }) else { return .directory }
+        return resource.lane
+    }
+
+    /// - Parameter found: the resource, also when it throws.
+    private func open(
+        _ request: Request, _ found: inout Resource?
+    ) throws(PayloadError) -> (Resource, Exchange) {
+        guard let path = request.options.path else {
+            throw PayloadError(.badRequest, "a Uri-Path is not UTF-8 (RFC 7252 §5.10.1)")
+        }
+        let (resource, variable) = try self.resource(path, request.options)
+        found = resource
+        guard resource.takes(request.method) else { throw Self.wrongMethod(resource) }
+        return (resource, try Self.exchange(request, variable: variable))
+    }
+
+    private static func wrongMethod(_ resource: Resource) -> PayloadError {
+        PayloadError(.methodNotAllowed, "\(resource.pattern) takes \(resource.taken)")
+    }
+
+    private func close(
+        _ request: Request, _ resource: Resource?, _ reply: Reply, since start: ContinuousClock.Instant
+    ) -> Response {
         let duration = ContinuousClock.now - start
         let pattern = resource?.pattern ?? "other"
         self.metrics.record(resource: pattern, code: reply.response.code, duration: duration)
+        guard !reply.isRoutine else { return reply.response }
         self.accessLog.record(
             AccessRecord(
                 .coap,
@@ -32,31 +82,19 @@ struct Desk: Sendable {
         return reply.response
     }
 
-    private func reply(to request: Request) async -> (Resource?, Reply) {
-        var found: Resource?
-        do {
-            guard let path = request.options.path else {
-                throw PayloadError(.badRequest, "a Uri-Path is not UTF-8 (RFC 7252 §5.10.1)")
-            }
-            let (resource, variable) = try self.resource(path, request.options)
-            found = resource
-            guard let handler = resource.methods[request.method] else {
-                let taken = resource.methods.keys.compactMap(\.name).sorted().joined(separator: ", ")
-                throw PayloadError(.methodNotAllowed, "\(resource.pattern) takes \(taken)")
-            }
-            let exchange = try Self.exchange(request, variable: variable)
-            return (resource, try await handler(exchange))
-        } catch let error as PayloadError {
+    private func reply(to error: any Error, _ request: Request) -> Reply {
+        switch error {
+        case let error as PayloadError:
             self.log(error.message, request)
-            return (found, Reply(Failure.response(error)))
-        } catch let error as CloudError {
+            return Reply(Failure.response(error))
+        case let error as CloudError:
             self.log(error.description, request)
-            return (found, Reply(Failure.response(error)))
-        } catch {
+            return Reply(Failure.response(error))
+        default:
             self.logger.error(
                 "a request failed in a way nobody foresaw: please report it",
                 metadata: Logger.Metadata([.error: "\(error)", .requestID: request.options.requestID]))
-            return (found, Reply(Response(.internalServerError, diagnostic: "the registry failed: see its log")))
+            return Reply(Response(.internalServerError, diagnostic: "the registry failed: see its log"))
         }
     }
 

@@ -34,6 +34,9 @@ final class Dispatcher: Service {
         self.handler = handler
     }
 
+    /// Requests that wait for a worker.
+    var queueLength: Int { self.state.withLock { $0.queue.count } }
+
     func submit(_ request: Request, answer: @escaping @Sendable (Response) -> Void) {
         let deadline = request.options.deadlineMilliseconds.map { ContinuousClock.now + .milliseconds($0) }
         let job = Job(request: request, deadline: deadline, answer: answer)

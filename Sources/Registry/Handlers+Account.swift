@@ -36,12 +36,9 @@ extension Handlers {
         switch try SessionRequest(Negotiation.payload(of: exchange.request)) {
         case .signIn(let uid, let di, let accessToken):
             let session = try await self.identity.signIn(uid: uid, di: di, accessToken: accessToken)
-            var response = exchange.negotiation.response(
-                .changed, SessionResponse(expiresIn: session.expiresIn).item)
-            response.options.sessionUser = uid.text
-            response.options.sessionDevice = di.text
-            response.options.sessionKind = session.kind.rawValue
-            response.options.setSessionExpiry(expiresIn: session.expiresIn)
+            guard let response = RegistryAnswer.signedIn(session.recognition, uid: uid, di: di, exchange.negotiation)
+            else { throw PayloadError(.unauthorized, "the access token is not a device's", field: "accesstoken") }
+            self.remember(session.recognition, accessToken)
             return Reply(response, uid: uid, di: di)
         case .signOut(let uid, let di, let accessToken):
             try await self.checkSignOut(uid: uid, di: di, accessToken: accessToken, exchange)
@@ -49,6 +46,16 @@ extension Handlers {
                 exchange.negotiation.response(.changed, [:]), uid: uid ?? exchange.user, di: di ?? exchange.device)
         }
     }
+
+    /// Writes down for other programs who stands behind a token that was used.
+    func remember(_ known: Recognition, _ token: Secret) {
+        let lifetime = min(known.remaining ?? Self.sharedLifetime, Self.sharedLifetime)
+        guard lifetime > .zero else { return }
+        self.tokenCache?.keep(known.cached, for: token.hash, lifetime: lifetime)
+    }
+
+    /// How long what is written there may be used.
+    static let sharedLifetime: Duration = .seconds(600)
 
     /// The connection itself proves who signs out, so a token that ran out does not keep anybody in. Unspecified:
     /// without a session a sign-out that names itself fully is checked like a sign-in, and changes nothing: the second
@@ -82,12 +89,5 @@ extension Handlers {
         response.options.sessionDevice = request.di.text
         response.options.setSessionExpiry(expiresIn: credentials.expiresIn)
         return Reply(response, uid: request.uid, di: request.di)
-    }
-}
-
-extension Options {
-    /// - Parameter expiresIn: in seconds, as devices are told; -1 for ever.
-    fileprivate mutating func setSessionExpiry(expiresIn: Int) {
-        self.sessionExpiryMilliseconds = UInt64(exactly: expiresIn).map { $0 * 1000 }
     }
 }

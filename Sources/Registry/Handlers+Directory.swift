@@ -40,15 +40,45 @@ extension Handlers {
     @Sendable func discover(_ exchange: Exchange) async throws -> Reply {
         guard let user = exchange.user else { throw Self.notSignedIn }
         let request = try DiscoveryRequest(exchange.request.options)
-        var links: [(DeviceID, [Link])] = []
+        let negotiation = exchange.negotiation
+        var cursor = try exchange.request.options.page.map { text throws(PayloadError) in
+            guard let cursor = LinkCursor(text) else { throw Self.wrongPage }
+            return cursor
+        }
+        var page = DiscoveryPage(
+            request, endpoint: exchange.request.options.endpoint, format: negotiation.format)
+        var more: LinkCursor?
         // A filter that no device can meet is not no filter.
         if request.deviceFilter?.isEmpty != true {
-            links = try await self.directory.links(of: user, devices: request.deviceFilter ?? [])
+            more = try await self.fill(&page, of: user, devices: request.deviceFilter ?? [], from: &cursor)
         }
-        let answer = Discovery.answer(
-            request, links: links, endpoint: exchange.request.options.endpoint, format: exchange.negotiation.format)
-        return Reply(exchange.negotiation.response(.content, answer))
+        var response = negotiation.response(.content, page.answer())
+        response.options.page = more?.text
+        return Reply(response)
     }
+
+    /// How many links are read at once.
+    private static let readAtOnce = 500
+    /// How many links one page may be looked for among: a page may be empty, and yet have a next one.
+    private static let readForPage = 5000
+
+    /// - Returns: where the next page begins; nil if this was the last.
+    private func fill(
+        _ page: inout DiscoveryPage, of user: UserID, devices: Set<DeviceID>, from cursor: inout LinkCursor?
+    ) async throws(CloudError) -> LinkCursor? {
+        for _ in 0..<Self.readForPage / Self.readAtOnce {
+            let rows = try await self.directory.links(
+                of: user, devices: devices, after: cursor, limit: Self.readAtOnce)
+            for (di, link) in rows {
+                guard page.add(link, of: di) else { return cursor }
+                cursor = LinkCursor(di: di, ins: link.ins)
+            }
+            if rows.count < Self.readAtOnce { return nil }
+        }
+        return cursor
+    }
+
+    static let wrongPage = PayloadError(.badRequest, "the page is not one that was given out here")
 
     static let notSignedIn = PayloadError(.unauthorized, "sign in first: POST oic/sec/session")
 

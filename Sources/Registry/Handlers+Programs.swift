@@ -1,6 +1,7 @@
 import CBOR
 import Cloud
 import CoAP
+import NIOCore
 import OCF
 
 /// The registry's own resources, for our programs (`RegistryProtocol`).
@@ -27,18 +28,37 @@ extension Handlers {
     /// Who stands behind a token; 4.01 when it is no good.
     @Sendable func principal(_ exchange: Exchange) async throws -> Reply {
         let request = try TokenHolder(Negotiation.payload(of: exchange.request))
-        guard let principal = try await self.identity.principal(for: request.token) else {
+        guard let known = try await self.identity.recognise(request.token) else {
             throw PayloadError(.unauthorized, "the token is unknown, expired or revoked", field: "accesstoken")
         }
+        self.remember(known, request.token)
         return Reply(
-            exchange.negotiation.response(.content, principal.item), uid: principal.uid, di: principal.di)
+            RegistryAnswer.principal(known, exchange.negotiation), uid: known.principal.uid, di: known.principal.di)
     }
 
     @Sendable func devices(_ exchange: Exchange) async throws -> Reply {
-        let request = try DevicesRequest(exchange.request.options)
+        var request = try DevicesRequest(exchange.request.options)
+        if let text = exchange.request.options.page {
+            guard let cursor = DevicesCursor(text) else { throw Self.wrongPage }
+            request.after = cursor.after
+            request.limit = cursor.remaining
+        }
         let devices = try await self.directory.devices(
             of: request.uid, kind: request.kind, after: request.after, limit: request.limit)
-        return Reply(exchange.negotiation.response(.content, .array(devices.map(\.item))), uid: request.uid)
+        var items: [DataItem] = []
+        var bytes = 0
+        for device in devices {
+            let item = device.item
+            bytes += item.encoded().readableBytes
+            guard items.isEmpty || bytes <= RegistryProtocol.pageBytes else { break }
+            items.append(item)
+        }
+        var response = exchange.negotiation.response(.content, .array(items))
+        if items.count < devices.count, let last = items.indices.last {
+            response.options.page =
+                DevicesCursor(remaining: request.limit - items.count, after: devices[last].di).text
+        }
+        return Reply(response, uid: request.uid)
     }
 
     @Sendable func device(_ exchange: Exchange) async throws -> Reply {

@@ -2,8 +2,8 @@ import CoAP
 import Metrics
 import Synchronization
 
-/// Requests by resource and code, and how long they took by resource. Both labels come from closed sets: patterns of
-/// ours and codes of ours.
+/// Requests by resource and code, and how long they took by resource; requests that wait, by lane. The labels come
+/// from closed sets: patterns, codes and lanes of ours.
 final class RegistryMetrics: Sendable {
     private struct Key: Hashable {
         let resource: String
@@ -17,9 +17,28 @@ final class RegistryMetrics: Sendable {
 
     private let instruments = Mutex(Instruments())
     private let factory: any MetricsFactory
+    private let queues: [Resource.Lane: Gauge]
+    private let held: Gauge
 
     init(factory: any MetricsFactory = MetricsSystem.factory) {
         self.factory = factory
+        self.queues = Dictionary(
+            uniqueKeysWithValues: Resource.Lane.allCases.map { lane in
+                let gauge = Gauge(
+                    label: "registry.queue.length", dimensions: [("lane", lane.rawValue)], factory: factory)
+                return (lane, gauge)
+            })
+        self.held = Gauge(label: "registry.changes.waiting", dimensions: [], factory: factory)
+    }
+
+    /// How many requests wait for a worker of a lane.
+    func record(waiting: Int, in lane: Resource.Lane) {
+        self.queues[lane]?.record(waiting)
+    }
+
+    /// How many requests are held until there are changes.
+    func record(held: Int) {
+        self.held.record(held)
     }
 
     func record(resource: String, code: Code, duration: Duration) {

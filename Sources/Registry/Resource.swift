@@ -25,11 +25,14 @@ struct Reply: Sendable {
     var response: Response
     var uid: UserID?
     var di: DeviceID?
+    /// What comes again every second and says nothing: it has no access line.
+    var isRoutine: Bool
 
-    init(_ response: Response, uid: UserID? = nil, di: DeviceID? = nil) {
+    init(_ response: Response, uid: UserID? = nil, di: DeviceID? = nil, isRoutine: Bool = false) {
         self.response = response
         self.uid = uid
         self.di = di
+        self.isRoutine = isRoutine
     }
 }
 
@@ -46,21 +49,55 @@ struct Resource: Sendable {
         case program
     }
 
+    /// Which queue its requests wait in: lists, however many, must not delay a sign-in.
+    enum Lane: String, Sendable, Hashable, CaseIterable {
+        case identity
+        case directory
+    }
+
     typealias Handler = @Sendable (Exchange) async throws -> Reply
+    /// Replies exactly once, later, unless it throws.
+    typealias Holder = @Sendable (Exchange, @escaping @Sendable (Reply) -> Void) throws -> Void
 
     /// `registry/devices/{di}`; one variable at most, and at the end. Also the label in logs and metrics.
     let pattern: String
     let access: Access
+    /// Nil: its requests are held, and wait in no queue.
+    let lane: Lane?
     let methods: [Code: Handler]
+    let holding: [Code: Holder]
     private let segments: [String]
     private let hasVariable: Bool
 
-    init(_ path: [String], variable: String? = nil, _ access: Access, _ methods: [Code: Handler]) {
+    init(
+        _ path: [String], variable: String? = nil, _ access: Access, _ lane: Lane, _ methods: [Code: Handler]
+    ) {
+        self.init(path, variable, access, lane, methods, [:])
+    }
+
+    /// A resource whose requests take no worker while they wait.
+    init(_ path: [String], _ access: Access, holding: [Code: Holder]) {
+        self.init(path, nil, access, nil, [:], holding)
+    }
+
+    private init(
+        _ path: [String], _ variable: String?, _ access: Access, _ lane: Lane?, _ methods: [Code: Handler],
+        _ holding: [Code: Holder]
+    ) {
         self.pattern = (path + (variable.map { ["{\($0)}"] } ?? [])).joined(separator: "/")
         self.access = access
+        self.lane = lane
         self.methods = methods
+        self.holding = holding
         self.segments = path
         self.hasVariable = variable != nil
+    }
+
+    func takes(_ method: Code) -> Bool { self.methods[method] != nil || self.holding[method] != nil }
+
+    /// The methods it takes, for people.
+    var taken: String {
+        (Array(self.methods.keys) + Array(self.holding.keys)).compactMap(\.name).sorted().joined(separator: ", ")
     }
 
     /// The variable's value, empty without one; nil if the path is another.

@@ -93,8 +93,16 @@ extension SQLTransaction {
         )
     }
 
+    func family(_ id: FamilyID) throws(CloudError) -> TokenFamily? {
+        try self.find(Statements.Families.find, id)
+    }
+
     func lockFamily(_ id: FamilyID) throws(CloudError) -> TokenFamily? {
-        try self.first(Statements.Families.find.locking, SQLValue(id)) { row throws(SQLError) in
+        try self.find(Statements.Families.find.locking, id)
+    }
+
+    private func find(_ statement: SQLStatement, _ id: FamilyID) throws(CloudError) -> TokenFamily? {
+        try self.first(statement, SQLValue(id)) { row throws(SQLError) in
             try Self.family(try row.familyID(), &row)
         }
     }

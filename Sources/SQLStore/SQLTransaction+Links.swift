@@ -19,19 +19,24 @@ extension SQLTransaction {
     }
 
     func links(
-        of uid: UserID, devices: Set<DeviceID>, now: Timestamp, limit: Int
+        of uid: UserID, devices: Set<DeviceID>, after: LinkCursor?, now: Timestamp, limit: Int
     ) throws(CloudError) -> [(DeviceID, Link)] {
         func read(_ row: inout SQLRow) throws(SQLError) -> (DeviceID, Link) {
             (try row.deviceID(), try Self.link(&row))
         }
         guard !devices.isEmpty else {
+            // No id is empty, so every link is behind this place.
+            let di = SQLValue.text(after?.di.text ?? "")
             return try self.all(
-                Statements.Links.ofAllDevices, SQLValue(uid), SQLValue(now), SQLValue(limit), read: read)
+                Statements.Links.ofAllDevices, SQLValue(uid), SQLValue(now), di, di, SQLValue(after?.ins ?? 0),
+                SQLValue(limit), read: read)
         }
         var links: [(DeviceID, Link)] = []
         for di in devices.sorted() where links.count < limit {
+            if let after, di < after.di { continue }
+            let ins = after?.di == di ? after?.ins ?? 0 : 0
             links += try self.all(
-                Statements.Links.ofOneDevice, SQLValue(uid), SQLValue(now), SQLValue(di),
+                Statements.Links.ofOneDevice, SQLValue(uid), SQLValue(now), SQLValue(di), SQLValue(ins),
                 SQLValue(limit - links.count), read: read)
         }
         return links

@@ -95,8 +95,9 @@ enum Statements {
             """
 
         static let ofDevice = SQLStatement("SELECT \(columns) FROM links l WHERE l.di = ? ORDER BY l.ins")
-        static let ofAllDevices = SQLStatement("\(ofUser) ORDER BY d.di, l.ins LIMIT ?")
-        static let ofOneDevice = SQLStatement("\(ofUser) AND d.di = ? ORDER BY l.ins LIMIT ?")
+        static let ofAllDevices = SQLStatement(
+            "\(ofUser) AND d.di >= ? AND (d.di > ? OR l.ins > ?) ORDER BY d.di, l.ins LIMIT ?")
+        static let ofOneDevice = SQLStatement("\(ofUser) AND d.di = ? AND l.ins > ? ORDER BY l.ins LIMIT ?")
         static let insert = SQLStatement(
             """
             INSERT INTO links (di, ins, href, resource_types, interfaces, policy, expires_at, attributes) \

@@ -65,6 +65,19 @@ final class FaultyStore: CloudStore {
     }
 }
 
+/// What the registry has written down for other programs.
+final class KeptTokens: TokenCache {
+    private let kept = Mutex<[SecretHash: (entry: CachedPrincipal, lifetime: Duration)]>([:])
+
+    var entries: [SecretHash: (entry: CachedPrincipal, lifetime: Duration)] { self.kept.withLock { $0 } }
+
+    func find(_ hash: SecretHash) async -> CachedPrincipal? { self.kept.withLock { $0[hash]?.entry } }
+
+    func keep(_ entry: CachedPrincipal, for hash: SecretHash, lifetime: Duration) {
+        self.kept.withLock { $0[hash] = (entry, lifetime) }
+    }
+}
+
 /// A device or client that has signed up.
 struct Signed: Sendable {
     let uid: UserID
@@ -77,6 +90,7 @@ final class Bench: Sendable {
     let clock = TestClock()
     let sink = MemorySink()
     let store: FaultyStore
+    let tokenCache = KeptTokens()
     let responder: RegistryResponder
     let client: RegistryClient
     private let users = Mutex<[UserID: (user: Secret, mediator: Secret)]>([:])
@@ -97,6 +111,8 @@ final class Bench: Sendable {
                 store: self.store, clock: self.clock, sealer: try ReplySealer(keys: [key]), configuration: identity),
             directory: Directory(store: self.store, clock: self.clock),
             configuration: configuration,
+            tokenCache: self.tokenCache,
+            clock: self.clock,
             accessLog: AccessLog(mode: .all, logger: logger),
             logger: logger,
             endSessions: { endedList.add($0) },

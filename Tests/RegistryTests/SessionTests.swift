@@ -17,6 +17,8 @@ struct SessionTests {
             #expect(response.options.sessionUser == "u-1")
             #expect(response.options.sessionDevice == "d-1")
             #expect(response.options.sessionKind == "device")
+            #expect(response.options.sessionFamily?.utf8.count == 32)
+            #expect(response.options.sequence == 0)
             #expect(response.options.sessionExpiryMilliseconds == 5_998_000)
             #expect(!response.outward.options.hasInternal)
         }

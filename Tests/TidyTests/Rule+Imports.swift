@@ -26,7 +26,7 @@ enum Layers {
         ],
         "Gateway": [
             "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
-            "Northbound", "Registry", "Cluster",
+            "Northbound", "Registry", "RegistryReach", "Cluster",
         ],
         "Programs": ["ServiceShell", "Gateway", "Cluster", "MockDevice"],
     ]

@@ -1,0 +1,57 @@
+import Cloud
+import OCF
+
+/// The rules of following the change log, without input or output: where to go on, what is new, when something was
+/// missed, and how long to wait after a failure.
+struct FollowerMachine: Sendable {
+    enum Action: Hashable, Sendable {
+        /// Changes are known from here on; sessions that are older must be verified.
+        case begin(at: Int64)
+        case apply(Change)
+        /// Changes were missed: drop every copy, verify every session, go on from here.
+        case gap(at: Int64)
+    }
+
+    static let backOff: ClosedRange<Duration> = .milliseconds(100)...(.seconds(1))
+
+    /// The last change that was applied; nil before the first answer.
+    private(set) var position: Int64?
+    private var failures = 0
+
+    init() {}
+
+    var isFailing: Bool { self.failures > 0 }
+
+    mutating func answered(_ answer: ChangesAnswer) -> [Action] {
+        self.failures = 0
+        guard let position else {
+            self.position = answer.last
+            return [.begin(at: answer.last)]
+        }
+        guard !answer.gap, answer.last >= position else { return [self.missed(answer)] }
+        var actions: [Action] = []
+        var expected = position + 1
+        for change in answer.changes where change.sequence >= expected {
+            guard change.sequence == expected else { return actions + [self.missed(answer)] }
+            actions.append(.apply(change))
+            self.position = expected
+            expected += 1
+        }
+        // It stands further on, and gave nothing to get there.
+        if answer.changes.isEmpty, answer.last > position { return [self.missed(answer)] }
+        return actions
+    }
+
+    private mutating func missed(_ answer: ChangesAnswer) -> Action {
+        self.position = answer.last
+        return .gap(at: answer.last)
+    }
+
+    /// - Returns: how long to wait before asking again.
+    mutating func failed() -> Duration {
+        // 100 ms, doubled up to 1 s: four times is enough.
+        let wait = Self.backOff.lowerBound * (1 << min(self.failures, 4))
+        self.failures += 1
+        return min(wait, Self.backOff.upperBound)
+    }
+}

@@ -1,0 +1,62 @@
+import Cloud
+
+/// A bounded number of principals by the hash of their token; the one that was used longest ago gives way. Knows no
+/// clock and no changes.
+struct RecentPrincipals: Sendable {
+    struct Entry: Hashable, Sendable {
+        let cached: CachedPrincipal
+        /// When the token runs out; nil: never.
+        let endsAt: ContinuousClock.Instant?
+        let keptUntil: ContinuousClock.Instant
+    }
+
+    private struct Node: Sendable {
+        var entry: Entry
+        var older: SecretHash?
+        var newer: SecretHash?
+    }
+
+    private let capacity: Int
+    private var nodes: [SecretHash: Node] = [:]
+    private var oldest: SecretHash?
+    private var newest: SecretHash?
+
+    init(capacity: Int) {
+        self.capacity = max(1, capacity)
+    }
+
+    var count: Int { self.nodes.count }
+
+    mutating func find(_ hash: SecretHash) -> Entry? {
+        guard let entry = self.nodes[hash]?.entry else { return nil }
+        self.unlink(hash)
+        self.link(hash, entry)
+        return entry
+    }
+
+    mutating func keep(_ entry: Entry, for hash: SecretHash) {
+        self.unlink(hash)
+        if self.nodes.count >= self.capacity, let oldest = self.oldest { self.unlink(oldest) }
+        self.link(hash, entry)
+    }
+
+    mutating func remove(_ hash: SecretHash) { self.unlink(hash) }
+
+    mutating func removeAll() {
+        self.nodes = [:]
+        self.oldest = nil
+        self.newest = nil
+    }
+
+    private mutating func unlink(_ hash: SecretHash) {
+        guard let node = self.nodes.removeValue(forKey: hash) else { return }
+        if let older = node.older { self.nodes[older]?.newer = node.newer } else { self.oldest = node.newer }
+        if let newer = node.newer { self.nodes[newer]?.older = node.older } else { self.newest = node.older }
+    }
+
+    private mutating func link(_ hash: SecretHash, _ entry: Entry) {
+        if let newest = self.newest { self.nodes[newest]?.newer = hash } else { self.oldest = hash }
+        self.nodes[hash] = Node(entry: entry, older: self.newest, newer: nil)
+        self.newest = hash
+    }
+}

@@ -84,7 +84,7 @@ let package = Package(
         .systemLibrary(name: "CMariaDB", providers: [.apt(["libmariadb-dev"])]),
         library("SQLStore", ["Cloud", "CSQLite", "CMariaDB", nioPosix]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
-        library("RedisStore", ["Cloud", "CHiredis", nioCore, nioPosix, nioSSL, logging]),
+        library("RedisStore", ["Cloud", "CHiredis", nioCore, nioPosix, nioSSL, logging, metrics, lifecycle]),
         library(
             "Hop", ["CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, nioSSL, x509, logging, lifecycle]),
         library(
@@ -98,7 +98,7 @@ let package = Package(
         library(
             "CoAPInterface",
             [
-                "CoAP", "Cloud", "CoAPTransport", "ServiceShell", nioCore, logging, metrics, lifecycle,
+                "CoAP", "CBOR", "Cloud", "CoAPTransport", "Edge", "ServiceShell", nioCore, logging, metrics, lifecycle,
             ]),
         library(
             "Northbound",
@@ -139,7 +139,9 @@ let package = Package(
         tests("CloudTests", ["Cloud"]),
         .target(name: "TestServers", dependencies: ["TestSupport"], path: "Tests/TestServers", swiftSettings: strict),
         tests("SQLStoreTests", ["SQLStore", "Cloud", "TestServers"]),
-        tests("RedisStoreTests", ["RedisStore", "Cloud", "TestServers", nioCore, nioPosix, logging]),
+        tests(
+            "RedisStoreTests",
+            ["RedisStore", "Cloud", "TestServers", "TestSupport", nioCore, nioPosix, logging]),
         tests(
             "HopTests",
             [
@@ -152,7 +154,7 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "Cluster", "Gateway", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers",
+                "Cluster", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers",
                 nioCore,
                 nioPosix, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry", "mock-device",
             ]),
@@ -161,13 +163,12 @@ let package = Package(
             "ServiceShellTests",
             ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
         ),
-        tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", nioCore]),
+        tests("EdgeTests", ["Edge", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", nioCore, nioEmbedded, nioPosix]),
         tests(
             "CoAPInterfaceTests",
             [
-                "CoAPInterface", "CoAP", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
-                nioCore,
-                nioPosix, logging,
+                "CoAPInterface", "CoAP", "CBOR", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
+                nioCore, nioPosix, logging,
             ]),
         tests(
             "NorthboundTests",

@@ -24,6 +24,7 @@ package enum ReservedSegments {
         "oic",
         "openapi.json",
         "openapi.yaml",
+        "pod",
         "provision",
         "readyz",
         "register",

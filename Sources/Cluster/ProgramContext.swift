@@ -1,6 +1,8 @@
 package import Cloud
 package import CoAP
 package import CoAPInterface
+import CoAPTransport
+import Hop
 package import Logging
 package import Northbound
 package import ServiceShell
@@ -20,7 +22,7 @@ package struct ProgramContext: Sendable {
     ///   - makeLogger: gives the logger of each part, by label.
     package init(
         _ program: ProgramDescription, _ process: ProcessSettings, metrics: MetricsRegistry, checks: [String],
-        makeLogger: @escaping @Sendable (String) -> Logger, undo: inout StartUndo
+        makeLogger: @escaping @Sendable (String) -> Logger = { Logger(label: $0) }, undo: inout StartUndo
     ) {
         self.program = program
         self.process = process
@@ -49,6 +51,29 @@ package struct ProgramContext: Sendable {
         } catch {
             throw BindError(
                 host: self.process.bindAddress, port: devices.port, variable: "COAP_PORT", underlying: error)
+        }
+    }
+
+    /// Takes a port that other programs reach this one at.
+    /// - Parameters:
+    ///   - variable: the setting that moves the port.
+    ///   - name: who we are: the pod's name with its boot id, or `registry`.
+    func bindHop(
+        port: Int, variable: String, name: String, inside: InternalSettings, pod: PodSettings,
+        limits: HopLimits = HopLimits(), loopWatch: LoopWatch? = nil, _ responder: LateResponder
+    ) async throws -> HopListener {
+        let logger = self.logger("hop")
+        let secrets = try inside.secrets()
+        let tls = try inside.hopTLS(namespace: pod.namespace, logger: logger)
+        do {
+            return try await HopListener.bind(
+                host: self.process.bindAddress, port: port, group: self.loops.group, name: name, secrets: secrets,
+                tls: tls, limits: limits, loopWatch: loopWatch, logger: logger
+            ) { request, _, answer in
+                responder.respond(to: request, answer: answer)
+            }
+        } catch {
+            throw BindError(host: self.process.bindAddress, port: port, variable: variable, underlying: error)
         }
     }
 

@@ -39,6 +39,8 @@ extension OptionNumber {
     package static let page = OptionNumber(rawValue: 65300)
     /// In an answer of the registry: the last change it knew of when it read, uint.
     package static let sequence = OptionNumber(rawValue: 65302)
+    /// Asking twice does no harm, whatever the method is (an HTTP PUT becomes a POST). Empty.
+    package static let idempotent = OptionNumber(rawValue: 65304)
 
     package var isInternal: Bool { self.rawValue >= 65280 }
 }
@@ -54,6 +56,12 @@ package enum Undelivered: UInt8, Sendable, Hashable, CaseIterable {
     case tooLarge = 6
     /// The pod could not be reached, or is not the one that was meant.
     case unreachable = 7
+    /// Too many requests of one owner are in flight at the edge (RFC 8516).
+    case tooManyInFlight = 8
+    /// The edge has as many requests in flight as it takes.
+    case overloaded = 9
+    /// Nobody can say at the moment where the device is.
+    case routesUnavailable = 10
 }
 
 /// Why nobody knows what became of a request that was delivered.
@@ -182,6 +190,14 @@ extension Options {
         set {
             self.removeAll(.sequence)
             if let newValue { self.append(.sequence, uint: newValue) }
+        }
+    }
+
+    package var isIdempotent: Bool {
+        get { self.contains(.idempotent) }
+        set {
+            self.removeAll(.idempotent)
+            if newValue { self.append(.idempotent) }
         }
     }
 

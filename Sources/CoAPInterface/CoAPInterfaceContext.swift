@@ -1,4 +1,4 @@
-package import Cloud
+import Cloud
 package import CoAP
 package import Logging
 package import NIOCore
@@ -10,10 +10,8 @@ package struct CoAPInterfaceContext: Sendable {
     package var registry: any Responder
     /// Takes requests for `/{di}/…` to their device.
     package var edge: any Responder
-    package var routes: any RouteStore
-    package var sessions: SessionTable
-    /// This process.
-    package var pod: Pod
+    /// Signs sessions in, and knows the sessions of this process.
+    package var keeper: RouteKeeper
     /// What clients dial, for `eps`; nil: the address each of them did dial.
     package var publicEndpoint: String?
     /// How long the registry may take for one request.
@@ -21,6 +19,11 @@ package struct CoAPInterfaceContext: Sendable {
     /// How long a device may take for one request.
     package var requestTimeout: TimeAmount
     package var limits: SessionMachine.Limits
+    /// Whether no registry can be reached, so that nobody can renew a token.
+    package var isRegistryUnreachable: @Sendable () -> Bool
+    /// Called on an event loop before something is written to a device: if the loop slept, it calls
+    /// `RouteKeeper.paused` before it returns.
+    package var checkPause: @Sendable (any EventLoop) -> Void
     /// Requests of devices and clients.
     package var accessLog: AccessLog
     /// Requests to devices, whoever asked.
@@ -28,22 +31,27 @@ package struct CoAPInterfaceContext: Sendable {
     package var metrics: CoAPInterfaceMetrics
     package var logger: Logger
 
+    var routes: any RouteStore { self.keeper.routes }
+    var sessions: SessionTable { self.keeper.sessions }
+
     package init(
-        registry: any Responder, edge: any Responder, routes: any RouteStore, sessions: SessionTable, pod: Pod,
+        registry: any Responder, edge: any Responder, keeper: RouteKeeper,
         publicEndpoint: String? = nil, registryTimeout: TimeAmount = .seconds(10),
-        requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(), accessLog: AccessLog,
+        requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(),
+        isRegistryUnreachable: @escaping @Sendable () -> Bool = { false },
+        checkPause: @escaping @Sendable (any EventLoop) -> Void = { _ in }, accessLog: AccessLog,
         relayLog: AccessLog? = nil,
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger
     ) {
         self.registry = registry
         self.edge = edge
-        self.routes = routes
-        self.sessions = sessions
-        self.pod = pod
+        self.keeper = keeper
         self.publicEndpoint = publicEndpoint
         self.registryTimeout = registryTimeout
         self.requestTimeout = requestTimeout
         self.limits = limits
+        self.isRegistryUnreachable = isRegistryUnreachable
+        self.checkPause = checkPause
         self.accessLog = accessLog
         self.relayLog = relayLog ?? accessLog
         self.metrics = metrics

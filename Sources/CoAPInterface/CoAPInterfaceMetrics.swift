@@ -11,52 +11,55 @@ package final class CoAPInterfaceMetrics: Sendable {
         let code: Code
     }
 
-    private let requests = Mutex<[RequestKey: Counter]>([:])
-    private let ended = Mutex<[String: Counter]>([:])
-    private let ignored = Mutex<[IgnoredMessage: Counter]>([:])
+    /// What became of an assertion of a route.
+    enum Assertion: String {
+        case ours, displaced, superseded, unavailable
+    }
+
+    /// What became of a takeover notice.
+    enum Notice: String {
+        case acknowledged, repeated, expired, full
+        case podGone = "pod-gone"
+    }
+
+    private let requests = CounterCache<RequestKey>(label: "coap.requests") {
+        [("direction", $0.direction), ("resource", $0.resource), ("code", "\($0.code)")]
+    }
+    private let ended = CounterCache<String>(label: "coap.connections.ended") { [("reason", $0)] }
+    private let ignored = CounterCache<IgnoredMessage>(label: "coap.messages.ignored") { [("reason", $0.rawValue)] }
+    private let assertions = CounterCache<Assertion>(label: "routes.assertions") { [("outcome", $0.rawValue)] }
+    private let notices = CounterCache<Notice>(label: "routes.notices") { [("outcome", $0.rawValue)] }
     private let duration = Timer(label: "coap.request.duration")
     private let active = Mutex(0)
     private let activeGauge = Gauge(label: "coap.sessions.active")
     private let takeovers = Counter(label: "coap.sessions.takeovers")
+    private let contested = Counter(label: "coap.sessions.contested")
+    private let unwritten = Counter(label: "coap.sessions.unwritten")
+    private let pauses = Counter(label: "coap.pauses")
 
     package init() {}
 
     /// - Parameter direction: `in` from devices and clients, `out` to devices.
     func request(direction: String, resource: String, code: Code, took: Duration) {
-        self.count(RequestKey(direction: direction, resource: resource, code: code))
+        self.requests.count(RequestKey(direction: direction, resource: resource, code: code))
         self.duration.record(duration: took)
     }
 
     /// A request that was answered before its resource was looked at.
     func refused(with code: Code) {
-        self.count(RequestKey(direction: "in", resource: "refused", code: code))
+        self.requests.count(RequestKey(direction: "in", resource: "refused", code: code))
     }
 
-    private func count(_ key: RequestKey) {
-        self.requests.withLock { counters in
-            counters.existing(key) {
-                Counter(
-                    label: "coap.requests",
-                    dimensions: [
-                        ("direction", $0.direction), ("resource", $0.resource), ("code", "\($0.code)"),
-                    ])
-            }
-        }.increment()
-    }
-
-    func connectionEnded(_ end: ConnectionEnd) {
-        self.ended.withLock { counters in
-            counters.existing(end.reason) { Counter(label: "coap.connections.ended", dimensions: [("reason", $0)]) }
-        }.increment()
-    }
-
-    func ignored(_ message: IgnoredMessage) {
-        self.ignored.withLock { counters in
-            counters.existing(message) {
-                Counter(label: "coap.messages.ignored", dimensions: [("reason", $0.rawValue)])
-            }
-        }.increment()
-    }
+    func connectionEnded(_ end: ConnectionEnd) { self.ended.count(end.reason) }
+    func ignored(_ message: IgnoredMessage) { self.ignored.count(message) }
+    func asserted(_ outcome: Assertion) { self.assertions.count(outcome) }
+    func noticed(_ outcome: Notice) { self.notices.count(outcome) }
+    /// A newcomer was kept out of a contested device.
+    func deviceContested() { self.contested.increment() }
+    /// A session began without its route.
+    func sessionUnwritten() { self.unwritten.increment() }
+    /// An event loop had slept for too long.
+    func paused() { self.pauses.increment() }
 
     func sessionBegan(tookOver: Bool) {
         self.changeActive(by: 1)
@@ -73,15 +76,6 @@ package final class CoAPInterfaceMetrics: Sendable {
             count += difference
             self.activeGauge.record(count)
         }
-    }
-}
-
-extension Dictionary {
-    fileprivate mutating func existing(_ key: Key, make: (Key) -> Value) -> Value {
-        if let value = self[key] { return value }
-        let value = make(key)
-        self[key] = value
-        return value
     }
 }
 

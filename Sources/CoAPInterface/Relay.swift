@@ -40,7 +40,7 @@ enum Relay {
                     .connectionLost, .badGateway, "the device's connection was lost before it answered")
                 : self.undelivered(.noSession, .serviceUnavailable, "the device's connection was lost")
         case .closing:
-            return self.undelivered(.moving, .serviceUnavailable, "the device is about to reconnect")
+            return self.moving()
         case .queueFull:
             return self.undelivered(.queueFull, .serviceUnavailable, "too many requests wait for the device")
         case .tooLarge(let size, let maximum):
@@ -63,6 +63,11 @@ enum Relay {
         var response = Response(.serviceUnavailable, diagnostic: "the device is not connected", maxAge: 10)
         response.options.undelivered = .noSession
         return response
+    }
+
+    /// The answer while the device is between two sessions, or its session has to be confirmed first.
+    static func moving() -> Response {
+        self.undelivered(.moving, .serviceUnavailable, "the device is about to reconnect")
     }
 
     private static func unknown(_ outcome: UnknownOutcome, _ code: Code, _ text: String) -> Response {

@@ -20,6 +20,10 @@ package struct SessionMachine: ~Copyable {
         package var refusals = 10
         /// How many requests may wait behind an identity request.
         package var waiting = 32
+        /// How long a session outlives its token while the registry, which would renew it, cannot be reached.
+        package var registryGrace: TimeAmount = .minutes(15)
+        /// How often it looks whether the registry can be reached again.
+        package var registryLook: TimeAmount = .seconds(5)
 
         package init() {}
     }
@@ -39,7 +43,8 @@ package struct SessionMachine: ~Copyable {
 
     /// What to do with the registry's answer to an identity request.
     package enum IdentityAction: Hashable, Sendable {
-        /// Claim the route, then call `claimed`. The session that was there before ends.
+        /// Claim the route, then call `claimed`, and `entered` once it can be reached. The session that was there
+        /// before ends.
         case claim(di: DeviceID, uid: UserID, ended: Session?)
         case answer([IncomingID], Response, ended: Session?)
     }
@@ -61,6 +66,8 @@ package struct SessionMachine: ~Copyable {
         let di: DeviceID
         let uid: UserID
         let kind: Principal.Kind
+        let family: FamilyID?
+        let sequence: Int64?
         let expiresAt: NIODeadline?
         let response: Response
     }
@@ -166,6 +173,7 @@ package struct SessionMachine: ~Copyable {
                 return self.conclude(response, ended: self.endSession(now: now))
             case .tokenRefresh where Self.names(self.session, in: response):
                 self.session?.expiresAt = Self.expiry(in: response, now: now)
+                if let sequence = Self.sequence(in: response) { self.session?.sequence = sequence }
             case .account, .tokenRefresh, .cloud, .device, .unknown:
                 break
             }
@@ -176,26 +184,35 @@ package struct SessionMachine: ~Copyable {
     private mutating func signIn(_ granted: Grant, now: NIODeadline) -> IdentityAction {
         self.refusals = 0
         if let session = self.session, session.di == granted.di, session.uid == granted.uid {
-            // A second sign-in on one connection renews the expiry and nothing else.
+            // A second sign-in on one connection renews its right and nothing else.
             self.session?.expiresAt = granted.expiresAt
+            self.session?.family = granted.family
+            self.session?.sequence = granted.sequence
             return self.conclude(granted.response, ended: nil)
         }
         self.grant = granted
         return .claim(di: granted.di, uid: granted.uid, ended: self.endSession(now: now))
     }
 
-    /// The route is claimed: the session begins.
-    package mutating func claimed(epoch: UInt64) -> (session: Session, ids: [IncomingID], response: Response)? {
-        guard let grant = self.grant, let ids = self.pending?.ids else { return nil }
+    /// The route is claimed: here is the session. Its sign-in is answered once others can find it: `entered`.
+    package mutating func claimed(epoch: UInt64) -> Session? {
+        guard let grant = self.grant, self.pending != nil, self.session == nil else { return nil }
         let session = Session(
-            di: grant.di, uid: grant.uid, kind: grant.kind, epoch: epoch, expiresAt: grant.expiresAt)
+            di: grant.di, uid: grant.uid, kind: grant.kind, family: grant.family, sequence: grant.sequence,
+            epoch: epoch, expiresAt: grant.expiresAt)
         self.session = session
-        self.grant = nil
-        self.pending = nil
-        return (session, ids, grant.response)
+        return session
     }
 
-    /// The route could not be claimed: there is no session, and these wait for an answer.
+    /// The session has begun: what to answer whom.
+    package mutating func entered() -> (ids: [IncomingID], response: Response)? {
+        guard let grant = self.grant, let ids = self.pending?.ids else { return nil }
+        self.grant = nil
+        self.pending = nil
+        return (ids, grant.response)
+    }
+
+    /// The session does not begin: these wait for an answer.
     package mutating func refuseGrant() -> [IncomingID] {
         guard self.grant != nil, let ids = self.pending?.ids else { return [] }
         self.grant = nil
@@ -222,12 +239,18 @@ package struct SessionMachine: ~Copyable {
         response.options.sessionExpiryMilliseconds.map { now + .milliseconds(Int64(clamping: $0)) }
     }
 
+    private static func sequence(in response: Response) -> Int64? {
+        response.options.sequence.map { Int64(clamping: $0) }
+    }
+
     private static func grant(in response: Response, now: NIODeadline) -> Grant? {
         guard let di = response.options.sessionDevice.flatMap({ try? DeviceID($0) }),
             let uid = response.options.sessionUser.flatMap({ try? UserID($0) }),
             let kind = response.options.sessionKind.flatMap(Principal.Kind.init(rawValue:))
         else { return nil }
-        return Grant(di: di, uid: uid, kind: kind, expiresAt: self.expiry(in: response, now: now), response: response)
+        return Grant(
+            di: di, uid: uid, kind: kind, family: response.options.sessionFamily.map(FamilyID.init(stored:)),
+            sequence: self.sequence(in: response), expiresAt: self.expiry(in: response, now: now), response: response)
     }
 
     // MARK: The end of a session
@@ -251,10 +274,20 @@ package struct SessionMachine: ~Copyable {
 
     // MARK: Time
 
-    package mutating func deadlineReached(now: NIODeadline) -> DeadlineAction {
+    /// Whether the session's token is over: only then does it matter whether the registry can be reached.
+    package func isOver(now: NIODeadline) -> Bool {
+        self.session?.expiresAt.map { $0 <= now } ?? false
+    }
+
+    /// - Parameter isRegistryUnreachable: nobody can renew a token now.
+    package mutating func deadlineReached(now: NIODeadline, isRegistryUnreachable: Bool = false) -> DeadlineAction {
         if let session = self.session {
             guard let expiresAt = session.expiresAt else { return .wait(until: nil) }
             guard expiresAt <= now else { return .wait(until: expiresAt) }
+            let last = expiresAt + self.limits.registryGrace
+            if isRegistryUnreachable, last > now {
+                return .wait(until: min(now + self.limits.registryLook, last))
+            }
             _ = self.endSession(now: now)
             return .expired(session)
         }

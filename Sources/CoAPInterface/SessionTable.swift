@@ -16,24 +16,40 @@ struct SessionHandle: Sendable {
 /// for nobody and asks nobody else.
 package final class SessionTable: Responder, SessionEnder {
     /// What becomes of a new session.
-    enum Entrance {
-        /// It is in, unless it is the one that comes back: whichever has to go.
-        case entered(loser: SessionHandle?)
+    enum Entrance: Hashable {
+        case entered(tookOver: Bool)
+        /// Another one, here or in another pod, is newer.
+        case beaten
         /// The right to it was taken away while it was being granted.
         case revoked
     }
 
-    private struct State {
-        var sessions: [DeviceID: SessionHandle] = [:]
-        /// Counts how often a right was taken away.
-        var revision: UInt64 = 0
-        /// At which revision each device's was, as far back as `forgotten`.
-        var revocations: [DeviceID: UInt64] = [:]
-        var forgotten: UInt64 = 0
+    /// What a takeover notice found.
+    enum Superseded: Hashable {
+        case ended
+        case nothing
+        /// The session here is the newer one.
+        case newer
     }
 
-    /// More revocations than these are not remembered: whoever signs in at that moment has to do so again.
-    private static let maximumRevocations = 4096
+    /// Sign-ins of one device that wait for their epoch.
+    fileprivate struct Claims {
+        var count = 0
+        /// The newest session elsewhere that was heard of meanwhile.
+        var beatenBy: (epoch: UInt64, pod: String)?
+    }
+
+    fileprivate struct State {
+        var sessions: [DeviceID: SessionHandle] = [:]
+        var families: [FamilyID: DeviceID] = [:]
+        var claims: [DeviceID: Claims] = [:]
+        var revocations = Revocations()
+    }
+
+    private enum Attempt {
+        case over(Entrance)
+        case occupied(by: SessionHandle)
+    }
 
     private let state = Mutex(State())
 
@@ -42,53 +58,129 @@ package final class SessionTable: Responder, SessionEnder {
     /// How many sessions there are.
     package var count: Int { self.state.withLock { $0.sessions.count } }
 
-    /// To be noted before the registry is asked for a sign-in, for `enter`.
-    var revision: UInt64 { self.state.withLock { $0.revision } }
+    /// Every session there is at this moment.
+    package func listed() -> [ListedSession] {
+        self.handles().map { ListedSession($0.session) }
+    }
 
-    /// Enters a session. The newest wins (greatest epoch).
-    /// - Parameter askedAt: the revision before the registry was asked. A registration that was deleted after the
-    ///   registry looked, and before the session is here to be ended, would leave a session without a right.
-    func enter(_ handle: SessionHandle, askedAt: UInt64) -> Entrance {
+    func handles() -> [SessionHandle] {
+        self.state.withLock { Array($0.sessions.values) }
+    }
+
+    func find(_ di: DeviceID) -> SessionHandle? {
+        self.state.withLock { $0.sessions[di] }
+    }
+
+    // MARK: Beginning
+
+    /// To be noted before the registry is asked for a sign-in, for `enter`.
+    var revision: UInt64 { self.state.withLock { $0.revocations.revision } }
+
+    /// A sign-in begins to wait for its epoch. Takeovers that are heard of from here on count for it.
+    func claimBegan(_ di: DeviceID) {
+        self.state.withLock { $0.claims[di, default: Claims()].count += 1 }
+    }
+
+    /// Its session has begun, or will not.
+    func claimEnded(_ di: DeviceID) {
         self.state.withLock { state in
-            let di = handle.session.di
-            if state.revocations[di, default: state.forgotten] > askedAt { return .revoked }
-            if let other = state.sessions[di], other.session.epoch > handle.session.epoch {
-                return .entered(loser: handle)
+            guard let claims = state.claims[di] else { return }
+            if claims.count > 1 {
+                state.claims[di]?.count -= 1
+            } else {
+                state.claims[di] = nil
             }
-            return .entered(loser: state.sessions.updateValue(handle, forKey: di))
         }
     }
+
+    func isClaiming(_ di: DeviceID) -> Bool {
+        self.state.withLock { $0.claims[di] != nil }
+    }
+
+    /// Enters a session. The newest wins (greatest epoch): an older one is ended first, on its own event loop, so that
+    /// nothing is written to it any more once the new one can be reached; what waited for it goes to the new one.
+    /// - Parameters:
+    ///   - askedAt: the revision before the registry was asked. A registration that was deleted after the registry
+    ///     looked, and before the session is here to be ended, would leave a session without a right.
+    ///   - pod: the name of this pod.
+    ///   - entered: called once, on any thread.
+    func enter(
+        _ handle: SessionHandle, askedAt: UInt64, pod: String, entered: @escaping @Sendable (Entrance) -> Void
+    ) {
+        self.enter(handle, over: nil, askedAt: askedAt, pod: pod, entered: entered)
+    }
+
+    private func enter(
+        _ handle: SessionHandle, over ended: UInt64?, askedAt: UInt64, pod: String,
+        entered: @escaping @Sendable (Entrance) -> Void
+    ) {
+        switch self.attempt(handle, over: ended, askedAt: askedAt, pod: pod) {
+        case .over(let entrance):
+            entered(entrance)
+        case .occupied(let other):
+            other.connection.onLoop { connection in
+                connection.supersede(other.session) {
+                    self.enter(
+                        handle, over: other.session.epoch, askedAt: askedAt, pod: pod, entered: entered)
+                }
+            }
+        }
+    }
+
+    private func attempt(_ handle: SessionHandle, over ended: UInt64?, askedAt: UInt64, pod: String) -> Attempt {
+        self.state.withLock { state in
+            let session = handle.session
+            if state.revocations.hit(session, askedAt: askedAt) { return .over(.revoked) }
+            if let winner = state.claims[session.di]?.beatenBy, winner > (session.epoch, pod) {
+                return .over(.beaten)
+            }
+            if let other = state.sessions[session.di], other.session.epoch != ended {
+                return other.session.epoch > session.epoch ? .over(.beaten) : .occupied(by: other)
+            }
+            state.put(handle)
+            return .over(.entered(tookOver: ended != nil))
+        }
+    }
+
+    /// The session was renewed by another sign-in on its connection. False if the right to that was taken away.
+    func renew(_ handle: SessionHandle, askedAt: UInt64) -> Bool {
+        self.state.withLock { state in
+            guard !state.revocations.hit(handle.session, askedAt: askedAt) else { return false }
+            guard state.sessions[handle.session.di]?.session.epoch == handle.session.epoch else { return true }
+            state.put(handle)
+            return true
+        }
+    }
+
+    // MARK: The end
 
     /// Takes a session out, if it is still the one that counts.
     func leave(_ session: Session) {
         self.state.withLock { state in
             guard state.sessions[session.di]?.session.epoch == session.epoch else { return }
-            state.sessions[session.di] = nil
+            state.remove(session.di)
         }
     }
 
-    private func find(_ di: DeviceID) -> SessionHandle? {
-        self.state.withLock { $0.sessions[di] }
-    }
-
-    /// Notes that the right of `di` is gone, and gives its session.
-    private func revoke(_ di: DeviceID) -> SessionHandle? {
-        self.state.withLock { state in
-            state.revision += 1
-            if state.revocations.count >= Self.maximumRevocations {
-                state.revocations = [:]
-                state.forgotten = state.revision
+    /// Another pod has a session of the device: one with a smaller epoch ends here, and so does a sign-in that gets
+    /// one.
+    /// - Parameter done: called once, on any thread, when nothing can be written any more to what was ended.
+    func supersede(
+        _ di: DeviceID, by winner: (epoch: UInt64, pod: String), pod: String,
+        done: @escaping @Sendable (Superseded) -> Void
+    ) {
+        let handle = self.state.withLock { state in
+            if let claims = state.claims[di], (claims.beatenBy ?? (0, "")) < winner {
+                state.claims[di]?.beatenBy = winner
             }
-            state.revocations[di] = state.revision
             return state.sessions[di]
         }
-    }
-
-    package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
-        guard let di = request.options.first(.uriPath)?.string.flatMap({ try? DeviceID($0) }),
-            let handle = self.find(di), handle.session.kind == .device
-        else { return answer(Relay.offline()) }
-        handle.connection.onLoop { $0.relay(request, to: di, answer: answer) }
+        guard let handle else { return done(.nothing) }
+        guard (handle.session.epoch, pod) < winner else { return done(.newer) }
+        handle.connection.onLoop { connection in
+            connection.supersede(handle.session) {}
+            done(.ended)
+        }
     }
 
     package func end(_ devices: [DeviceID], reason: String) async {
@@ -98,7 +190,85 @@ package final class SessionTable: Responder, SessionEnder {
     /// The same without waiting for anything.
     package func endNow(_ devices: [DeviceID], reason: String) {
         for di in devices {
-            self.revoke(di)?.connection.onLoop { $0.revoke(di: di, reason: reason) }
+            self.revoke(.device(di), sequence: nil, reason: reason)
         }
+    }
+
+    package func end(_ change: Change) async {
+        self.endNow(change)
+    }
+
+    /// Ends every session that the change took the right from, without waiting for anything.
+    package func endNow(_ change: Change) {
+        switch change.kind {
+        case .device, .client:
+            let di = DeviceID(stored: change.subject)
+            self.revoke(.device(di), sequence: change.sequence, reason: change.kind.endReason)
+        case .user:
+            let uid = UserID(stored: change.subject)
+            self.revoke(.user(uid), sequence: change.sequence, reason: change.kind.endReason)
+        case .family:
+            let family = FamilyID(stored: change.subject)
+            self.revoke(.family(family), sequence: change.sequence, reason: change.kind.endReason)
+        case .mediator:
+            // Mediators have no sessions here.
+            break
+        }
+    }
+
+    /// Ends the sessions of which `condition` is true. Takes no right away: whoever has one may sign in again.
+    package func end(where condition: (ListedSession) -> Bool, reason: String) {
+        for handle in self.handles() where condition(ListedSession(handle.session)) {
+            handle.connection.onLoop { $0.revoke(handle.session, reason: reason) }
+        }
+    }
+
+    /// Notes that the right is gone, and ends the sessions that had it.
+    private func revoke(_ subject: Revocations.Subject, sequence: Int64?, reason: String) {
+        let found = self.state.withLock { state in
+            state.revocations.add(subject, sequence: sequence)
+            switch subject {
+            case .device(let di):
+                return [state.sessions[di]].compactMap { $0 }
+            case .family(let family):
+                return [state.families[family].flatMap { state.sessions[$0] }].compactMap { $0 }
+            case .user(let uid):
+                return state.sessions.values.filter { $0.session.uid == uid }
+            }
+        }
+        for handle in found where handle.session.isHit(by: sequence) {
+            handle.connection.onLoop { $0.revoke(handle.session, reason: reason) }
+        }
+    }
+
+    // MARK: Requests
+
+    package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
+        guard let di = request.options.first(.uriPath)?.string.flatMap({ try? DeviceID($0) }) else {
+            return answer(Relay.offline())
+        }
+        let (handle, isClaiming) = self.state.withLock { ($0.sessions[di], $0.claims[di] != nil) }
+        guard let handle, handle.session.kind == .device else {
+            return answer(isClaiming ? Relay.moving() : Relay.offline())
+        }
+        // Counted from here: it may have to wait for its event loop.
+        let deadline = request.options.deadlineMilliseconds.map { NIODeadline.now() + .milliseconds(Int64($0)) }
+        handle.connection.onLoop { $0.relay(request, to: di, deadline: deadline, answer: answer) }
+    }
+}
+
+extension SessionTable.State {
+    fileprivate mutating func put(_ handle: SessionHandle) {
+        let di = handle.session.di
+        self.remove(di)
+        self.sessions[di] = handle
+        if let family = handle.session.family { self.families[family] = di }
+    }
+
+    fileprivate mutating func remove(_ di: DeviceID) {
+        guard let old = self.sessions.removeValue(forKey: di), let family = old.session.family,
+            self.families[family] == di
+        else { return }
+        self.families[family] = nil
     }
 }

@@ -42,9 +42,20 @@ package struct CoAPConnection: Sendable {
         self.handler.onLoop { $0.respond(to: id, with: response) }
     }
 
+    /// Ends what `TransportLimits.firstMessageBytes` began: who the peer is, is known now.
+    package func takeLargeMessages(_ limits: FrameLimits) {
+        self.handler.onLoop { $0.takeLargeMessages(limits) }
+    }
+
     /// Asks the peer for a sign of life. If none comes, keepalive closes the connection.
     package func ping() {
         self.handler.onLoop { $0.ping() }
+    }
+
+    /// The same, for whoever wants to know: true once the Pong to this very Ping came, false if it has not come at the
+    /// deadline or the connection ended. `completion` is called exactly once, on the connection's event loop.
+    package func ping(deadline: NIODeadline, completion: @escaping @Sendable (Bool) -> Void) {
+        self.handler.onLoop { $0.ping(deadline: deadline, completion: completion) }
     }
 
     /// Asks the peer to close (RFC 8323 §5.5); after the grace period of the configuration we close.

@@ -8,15 +8,18 @@ package struct CoAPDialer: Sendable {
     private let group: any EventLoopGroup
     private let configuration: ConnectionConfiguration
     private let limits: TransportLimits
+    private let loopWatch: LoopWatch?
     private let logger: Logger
 
+    /// - Parameter loopWatch: is asked before each read.
     package init(
         group: any EventLoopGroup, configuration: ConnectionConfiguration = .client,
-        limits: TransportLimits = TransportLimits(messagesPerSecond: nil), logger: Logger
+        limits: TransportLimits = TransportLimits(messagesPerSecond: nil), loopWatch: LoopWatch? = nil, logger: Logger
     ) {
         self.group = group
         self.configuration = configuration
         self.limits = limits
+        self.loopWatch = loopWatch
         self.logger = logger
     }
 
@@ -26,26 +29,61 @@ package struct CoAPDialer: Sendable {
     package func connect(
         host: String, port: Int, timeout: TimeAmount, server: (any Responder)?
     ) async throws(TransportError) -> CoAPConnection {
+        let connected = self.connect(host: host, port: port, timeout: timeout, on: self.group.next()) {
+            ResponderDelegate(server: server)
+        }
+        do {
+            return try await connected.get()
+        } catch {
+            throw TransportError(connecting: error, to: "\(host):\(port)")
+        }
+    }
+
+    /// The same on a certain event loop. Fails with a `TransportError`.
+    /// - Parameters:
+    ///   - prepare: puts what stands between the socket and CoAP into the pipeline.
+    ///   - makeDelegate: what stands behind a connection; called on its event loop, once for each address tried.
+    package func connect(
+        host: String, port: Int, timeout: TimeAmount, on eventLoop: any EventLoop,
+        prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in },
+        makeDelegate: @escaping @Sendable () -> any ConnectionDelegate
+    ) -> EventLoopFuture<CoAPConnection> {
         let configuration = self.configuration
         let limits = self.limits
+        let turn = self.loopWatch?.turn(of: eventLoop)
         let logger = self.logger
-        do {
-            return try await ClientBootstrap(group: self.group)
-                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .channelOption(.socketOption(.so_keepalive), value: 1)
-                .connectTimeout(timeout)
-                .connect(host: host, port: port) { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
-                        let delegate = ResponderDelegate(server: server)
-                        let handler = ConnectionHandler(
-                            configuration: configuration, limits: limits, delegate: delegate,
-                            tokenSeed: .random(in: .min ... .max), ended: ended, logger: logger)
-                        try channel.pipeline.syncOperations.addHandler(handler)
-                        return CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
-                    }
+        // A name with several addresses makes several channels, of which one is connected in the end.
+        let made = NIOLoopBoundBox.makeBoxSendingValue(
+            [:], as: [ObjectIdentifier: CoAPConnection].self, eventLoop: eventLoop)
+        let bootstrap = ClientBootstrap(group: eventLoop)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            .connectTimeout(timeout)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try prepare(channel)
+                    let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
+                    let handler = ConnectionHandler(
+                        configuration: configuration, limits: limits, delegate: makeDelegate(),
+                        tokenSeed: .random(in: .min ... .max), ended: ended, turn: turn, logger: logger)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                    made.value[ObjectIdentifier(channel)] = CoAPConnection(
+                        channel: channel, handler: handler, ended: ended.futureResult)
                 }
-        } catch {
+            }
+        // What is an address already needs no thread to resolve it.
+        let channel =
+            if let address = try? SocketAddress(ipAddress: host, port: port) {
+                bootstrap.connect(to: address)
+            } else {
+                bootstrap.connect(host: host, port: port)
+            }
+        return channel.flatMapThrowing { channel in
+            guard let connection = made.value[ObjectIdentifier(channel)] else {
+                throw ChannelError.operationUnsupported
+            }
+            return connection
+        }.flatMapErrorThrowing { error in
             throw TransportError(connecting: error, to: "\(host):\(port)")
         }
     }
@@ -86,6 +124,8 @@ extension TransportError {
     /// One sentence for whoever asked for the connection.
     init(connecting error: any Error, to target: String) {
         switch error {
+        case let error as TransportError:
+            self = error
         case let error as NIOConnectionError:
             if error.connectionErrors.isEmpty {
                 self.init(.unresolved, "\(target): the name could not be resolved to an address")

@@ -18,11 +18,16 @@ package final class CoAPListener: Sendable {
     /// - Parameters:
     ///   - port: 0 for any free one.
     ///   - maximumConnections: a connection above that is closed as soon as it was accepted.
+    ///   - limitName: the setting that `maximumConnections` comes from, for the log line.
+    ///   - loopWatch: is asked before each read.
+    ///   - prepare: puts what stands between the socket and CoAP into the pipeline; a connection it refuses is closed.
     ///   - makeDelegate: what stands behind a new connection; called on its event loop.
     /// - Throws: what binding failed with, as the system said it: the caller knows which setting moves the port.
     package static func bind(
         host: String, port: Int, group: any EventLoopGroup, configuration: ConnectionConfiguration,
-        limits: TransportLimits = TransportLimits(), maximumConnections: Int, logger: Logger,
+        limits: TransportLimits = TransportLimits(), maximumConnections: Int,
+        limitName: String = "MAX_CONNECTIONS", loopWatch: LoopWatch? = nil, logger: Logger,
+        prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in },
         makeDelegate: @escaping @Sendable () -> any ConnectionDelegate
     ) async throws -> CoAPListener {
         let connections = ConnectionSet(maximum: maximumConnections)
@@ -43,7 +48,7 @@ package final class CoAPListener: Sendable {
                     guard connections.reserve() else {
                         if connections.mayWarn(now: .now()) {
                             logger.warning(
-                                "connection refused: as many as MAX_CONNECTIONS are open",
+                                "connection refused: as many as \(limitName) are open",
                                 metadata: ["connections.maximum": "\(maximumConnections)"])
                         }
                         throw ChannelError.operationUnsupported
@@ -51,10 +56,12 @@ package final class CoAPListener: Sendable {
                     // One connection, one place: given back when the channel closes, whatever it came to.
                     let key = ObjectIdentifier(channel as AnyObject)
                     channel.closeFuture.whenComplete { _ in connections.remove(key) }
+                    try prepare(channel)
                     let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
                     let handler = ConnectionHandler(
                         configuration: configuration, limits: limits, delegate: makeDelegate(),
-                        tokenSeed: .random(in: .min ... .max), ended: ended, logger: logger)
+                        tokenSeed: .random(in: .min ... .max), ended: ended,
+                        turn: loopWatch?.turn(of: channel.eventLoop), logger: logger)
                     connections.insert(
                         key, CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult))
                     try channel.pipeline.syncOperations.addHandler(handler)
@@ -81,6 +88,13 @@ package final class CoAPListener: Sendable {
     package func stopAccepting() async {
         // Closing a closed channel is the only failure, and then it is closed.
         try? await self.channel.close().get()
+    }
+
+    /// Closes every connection without a word; those of the event loop the caller is on have ended on return.
+    package func closeAll(reason: String) {
+        for connection in self.connections.all {
+            connection.close(reason: reason)
+        }
     }
 
     /// Asks every peer to close (RFC 8323 §5.5), waits at most `grace`, then closes the rest. Each is told to hold off

@@ -38,11 +38,17 @@ package struct TransportLimits: Sendable {
     package var userTimeoutMilliseconds: Int
     /// How long after an Abort we wait for the peer to close, so that a reset does not overtake the Abort.
     package var abortLinger: TimeAmount
+    /// Whether to read on while bytes wait for a slow reader. Between our own programs, where requests and answers are
+    /// many, two that wait for each other to read would never go on; they are bounded by their window instead.
+    package var readsWhileUnwritable: Bool
+    /// How large a message may be before `CoAPConnection.takeLargeMessages`, in bytes; nil: as the configuration says.
+    package var firstMessageBytes: Int?
 
     package init(
         messagesPerSecond: Int? = 200, messageBurst: Int = 400, messagesPerTurn: Int = 16,
         outboundBufferBytes: Int = 256 * 1024, slowReaderTimeout: TimeAmount = .seconds(30),
-        userTimeoutMilliseconds: Int = 20_000, abortLinger: TimeAmount = .seconds(1)
+        userTimeoutMilliseconds: Int = 20_000, abortLinger: TimeAmount = .seconds(1),
+        readsWhileUnwritable: Bool = false, firstMessageBytes: Int? = nil
     ) {
         self.messagesPerSecond = messagesPerSecond
         self.messageBurst = messageBurst
@@ -51,5 +57,7 @@ package struct TransportLimits: Sendable {
         self.slowReaderTimeout = slowReaderTimeout
         self.userTimeoutMilliseconds = userTimeoutMilliseconds
         self.abortLinger = abortLinger
+        self.readsWhileUnwritable = readsWhileUnwritable
+        self.firstMessageBytes = firstMessageBytes
     }
 }

@@ -14,17 +14,19 @@ final class ConnectionHandler: ChannelDuplexHandler {
     typealias Completion = @Sendable (Result<Response, ExchangeError>) -> Void
 
     private var machine: ConnectionMachine
-    private let frameLimits: FrameLimits
+    private var frameLimits: FrameLimits
     private let limits: TransportLimits
     private let delegate: any ConnectionDelegate
     private let logger: Logger
     private let ended: EventLoopPromise<ConnectionEnd>
+    private let turn: LoopTurn?
 
     private var context: ChannelHandlerContext?
     /// Bytes of messages that are not whole yet, or not handled yet.
     private(set) var buffer = ByteBuffer()
     private var rate: MessageRate?
     private var completions: [ExchangeID: Completion] = [:]
+    private var pongs = AwaitedPongs()
 
     private var timer: Scheduled<Void>?
     private var timerDeadline: NIODeadline?
@@ -42,17 +44,21 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     init(
         configuration: ConnectionConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
-        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, logger: Logger
+        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil, logger: Logger
     ) {
         let now = NIODeadline.now()
         self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
         self.frameLimits = configuration.limits
+        if let first = limits.firstMessageBytes {
+            self.frameLimits.maximumMessageSize = min(first, configuration.limits.maximumMessageSize)
+        }
         self.limits = limits
         self.delegate = delegate
         self.rate = limits.messagesPerSecond.map {
             MessageRate(perSecond: $0, burst: limits.messageBurst, now: now)
         }
         self.ended = ended
+        self.turn = turn
         self.logger = logger
     }
 
@@ -79,9 +85,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let now = NIODeadline.now()
+        // First of all: it may close this very connection.
+        self.turn?.check(now: now)
         guard self.end == nil else { return }
         var bytes = self.unwrapInboundIn(data)
-        self.machine.receivedBytes(now: .now())
+        self.machine.receivedBytes(now: now)
         if self.buffer.readableBytes == 0 {
             self.buffer = bytes
         } else {
@@ -104,7 +113,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        if self.isPaused || !context.channel.isWritable {
+        if self.isPaused || !self.mayRead(context) {
             self.heldRead = true
         } else {
             context.read()
@@ -155,6 +164,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 self.perform(.abort(self.machine.malformed(error), .malformed(error)))
                 break
             }
+            if message.code == .pong { self.pongs.take(message.token)?(true) }
             let action = self.machine.received(message, size: self.buffer.readerIndex - before, now: now)
             self.perform(action)
             handled += 1
@@ -195,9 +205,18 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func resumeReading() {
-        guard self.heldRead, !self.isPaused, let context = self.context, context.channel.isWritable else { return }
+        guard self.heldRead, !self.isPaused, let context = self.context, self.mayRead(context) else { return }
         self.heldRead = false
         context.read()
+    }
+
+    private func mayRead(_ context: ChannelHandlerContext) -> Bool {
+        self.limits.readsWhileUnwritable || context.channel.isWritable
+    }
+
+    /// From here on messages may be as large as the configuration says.
+    func takeLargeMessages(_ limits: FrameLimits) {
+        self.frameLimits = limits
     }
 
     private func perform(_ action: ReceiveAction) {
@@ -266,6 +285,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
             self.write(message)
             self.settle()
         }
+    }
+
+    func ping(deadline: NIODeadline, completion: @escaping @Sendable (Bool) -> Void) {
+        guard self.end == nil, let eventLoop = self.context?.eventLoop, let message = self.machine.ping(),
+            self.pongs.add(message.token, completion)
+        else { return completion(false) }
+        self.write(message)
+        self.settle()
+        eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.pongs.take(message.token)?(false) }
     }
 
     func release(holdOffSeconds: UInt32?) {
@@ -437,6 +465,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         for (id, error) in self.machine.closed() {
             self.complete(id, .failure(error))
         }
+        for completion in self.pongs.takeAll() { completion(false) }
     }
 
     /// As soon as the end is decided: whoever stands behind the connection must not go on for as long as the bytes do,

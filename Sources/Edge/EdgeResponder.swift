@@ -1,30 +1,70 @@
-import Cloud
+package import Cloud
 package import CoAP
+package import NIOCore
 package import OCF
 
-/// Takes a request for `/{di}/{href…}` to the device, wherever its session is, and sees to it that there is one answer.
+/// Takes a request for `/{di}/{href…}` to the device, whichever pod has its session, and sees to it that there is one
+/// answer.
 ///
 /// The asking side (HTTP, or a CoAP client's connection) names in the `Fence` the user on whose behalf it asks. Where
 /// the session is not that user's, the pod refuses to write the request, and the edge then finds out what to say: 4.04
 /// for a device nobody knows, 4.03 for somebody else's, 5.03 for one that is offline.
 ///
+/// A request whose route is remembered goes to its pod at once, on the caller's thread. Everything else passes through
+/// the waiting room on one event loop.
+///
 /// It does not authenticate anybody, knows no HTTP and holds no connection.
 package struct EdgeResponder: Responder {
-    private let pods: any Responder
+    private let pods: any PodDelivery
+    private let routes: any RouteStore
+    private let name: String
+    private let localPod: Pod?
     private let registry: RegistryClient
+    private let eventLoop: any EventLoop
     private let timeout: Duration
+    private let limits: EdgeLimits
+    private let memory: RouteMemory
+    private let admission: Admission
+    private let room: NIOLoopBoundBox<WaitingRoom>
 
     /// - Parameters:
     ///   - pods: delivers to the session of the device the first path segment names, or says `Undelivered`.
+    ///   - name: this edge, as the store knows who waits: no other process may have it.
+    ///   - localPod: the pod in this process, if there is one: its sessions can be asked without any route.
     ///   - registry: knows who owns a device that was not reached.
+    ///   - group: on one of its loops requests wait.
     ///   - timeout: how long a request may take that names no deadline.
-    package init(pods: any Responder, registry: RegistryClient, timeout: Duration = .seconds(20)) {
+    package init(
+        pods: any PodDelivery, routes: any RouteStore, name: String, localPod: Pod? = nil, registry: RegistryClient,
+        group: any EventLoopGroup, timeout: Duration = .seconds(20), limits: EdgeLimits = EdgeLimits()
+    ) {
         self.pods = pods
+        self.routes = routes
+        self.name = name
+        self.localPod = localPod
         self.registry = registry
+        self.eventLoop = group.next()
         self.timeout = timeout
+        self.limits = limits
+        self.memory = RouteMemory(capacity: limits.rememberedRoutes)
+        self.admission = Admission(limits)
+        self.room = .makeBoxSendingValue(WaitingRoom(limits: limits), eventLoop: self.eventLoop)
+        let this = self
+        routes.listen(as: name) { route in
+            this.eventLoop.execute { this.heard(route) }
+        }
+    }
+
+    /// How many requests are in flight.
+    package var inFlight: Int { self.admission.count }
+
+    /// For when the process stops: no request waits for its device to come back any more; those that do are answered.
+    package func stopWaiting() {
+        self.eventLoop.execute { self.perform(self.room.value.close()) }
     }
 
     package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
+        var request = request
         guard let segment = request.options.first(.uriPath)?.string, let di = try? DeviceID(segment) else {
             return answer(Response(.notFound, diagnostic: "the path names no device"))
         }
@@ -32,120 +72,176 @@ package struct EdgeResponder: Responder {
             // Our own mistake, never a peer's: whoever calls the edge has authorised somebody.
             return answer(Response(.internalServerError, diagnostic: "request without authorisation"))
         }
+        if let refusal = Self.refusal(of: &request) { return answer(refusal) }
+        switch self.admission.admit(fence.uid) {
+        case .isFull:
+            answer(.overloaded())
+        case .ownerIsFull:
+            answer(.tooManyInFlight(self.limits.inFlightPerOwner))
+        case .admitted(let number):
+            let now = self.eventLoop.now
+            let allowed = request.options.deadlineMilliseconds.map { TimeAmount.milliseconds(Int64($0)) }
+            let machine = DeliveryMachine(
+                di: di, uid: fence.uid, deadline: now + (allowed ?? TimeAmount(self.timeout)),
+                isRepeatable: Self.isRepeatable(&request), localPod: self.localPod)
+            self.start(
+                Delivery(number: number, request: request, di: di, uid: fence.uid, machine: machine, answer: answer),
+                now)
+        }
+    }
+
+    /// Why a proxy must not forward the request, nil if it may.
+    private static func refusal(of request: inout Request) -> Response? {
         if let unsafe = request.options.first(where: {
             $0.number.isUnsafeToForward && !$0.number.isInternal && OptionDefinition.of($0.number) == nil
         }) {
             // RFC 7252 §5.7.1: a proxy must not forward what it does not know and is unsafe.
             let text = "option \(unsafe.number) is not known here and unsafe to forward (RFC 7252 §5.7.1)"
-            return answer(Response(.badOption, diagnostic: text))
+            return Response(.badOption, diagnostic: text)
         }
-        let allowed = request.options.deadlineMilliseconds.map { Duration.milliseconds(Int64($0)) } ?? self.timeout
-        let delivery = Delivery(
-            request: request, di: di, uid: fence.uid, deadline: .now + allowed, edge: self, answer: answer)
-        delivery.attempt(first: nil)
+        return HopLimit.count(&request)
     }
 
-    /// One request on its way.
-    private struct Delivery: Sendable {
-        let request: Request
-        let di: DeviceID
-        let uid: String
-        let deadline: ContinuousClock.Instant
-        let edge: EdgeResponder
-        let answer: @Sendable (Response) -> Void
-
-        /// - Parameter first: what the attempt before came to, if this is the second.
-        func attempt(first: Response?) {
-            let left = ContinuousClock.now.duration(to: self.deadline)
-            guard left > .zero else {
-                return self.answer(first ?? self.late())
-            }
-            var request = self.request
-            request.options.deadlineMilliseconds = UInt32(clamping: left.clampedMilliseconds)
-            self.edge.pods.respond(to: request) { response in
-                self.conclude(response, first: first)
-            }
+    /// Asking twice does no harm (RFC 7252 §5.1: safe or idempotent). DELETE is left out: the second answer would be
+    /// 4.04 where the first was 2.02.
+    private static func isRepeatable(_ request: inout Request) -> Bool {
+        if request.options.isIdempotent {
+            request.options.isIdempotent = false
+            return true
         }
-
-        private func conclude(_ response: Response, first: Response?) {
-            switch response.options.undelivered {
-            case .superseded, .moving:
-                // The device may have signed in anew meanwhile, and nothing was acted on: whatever the method is.
-                guard first != nil else { return self.attempt(first: response) }
-                return self.giveUp(response, first: first)
-            case .noSession, .unreachable:
-                return self.giveUp(response, first: first)
-            case .queueFull, .late, .tooLarge:
-                // Not the last word where the attempt before may have been acted on.
-                return self.answer(first?.options.unknownOutcome == nil ? response : first ?? response)
-            case nil:
-                break
-            }
-            if response.options.unknownOutcome == .connectionLost, first == nil, self.isRepeatable {
-                return self.attempt(first: response)
-            }
-            guard response.options.unknownOutcome == nil else { return self.answer(response) }
-            self.answer(self.passOn(response))
-        }
-
-        /// Nobody got this attempt.
-        private func giveUp(_ response: Response, first: Response?) {
-            guard let first, first.options.unknownOutcome != nil else { return self.explain(response) }
-            // The first attempt may have been acted on: that is what counts.
-            self.answer(first)
-        }
-
-        /// Asking twice does no harm (RFC 7252 §5.1: safe or idempotent). DELETE is left out: the second answer would
-        /// be 4.04 where the first was 2.02.
-        private var isRepeatable: Bool {
-            self.request.method == .get || self.request.method == .put || self.request.method == .fetch
-        }
-
-        /// Nobody got the request. Why?
-        private func explain(_ response: Response) {
-            let left = max(ContinuousClock.now.duration(to: self.deadline), .milliseconds(1))
-            let call = RegistryClient.Call(requestID: self.request.options.requestID ?? "", deadline: left)
-            self.edge.registry.device(self.di, call: call) { result in
-                guard case .success(let found) = result else {
-                    // Nobody can say why; it did not get the request either way.
-                    return self.answer(response)
-                }
-                // A client's id names no device.
-                guard let device = found, device.kind == .device else {
-                    return self.answer(response.saying(.notFound, "no device \(self.di) is registered"))
-                }
-                guard device.uid.text == self.uid else {
-                    return self.answer(response.saying(.forbidden, "device \(self.di) is not yours"))
-                }
-                self.answer(response)
-            }
-        }
-
-        private func late() -> Response {
-            var response = Response(.gatewayTimeout, diagnostic: "no time was left to ask device \(self.di)")
-            response.options.undelivered = .late
-            return response
-        }
-
-        /// The device's own answer, as a proxy passes it on (RFC 7252 §5.7.1).
-        private func passOn(_ response: Response) -> Response {
-            if let unsafe = response.options.first(where: {
-                $0.number.isUnsafeToForward && OptionDefinition.of($0.number) == nil
-            }) {
-                let text = "the device's answer has option \(unsafe.number), unsafe to forward (RFC 7252 §5.7.1)"
-                return Response(.badGateway, diagnostic: text)
-            }
-            return LinkList.isAsked(for: self.request)
-                ? LinkList.prefixing(response, di: self.di, endpoint: self.request.options.endpoint) : response
-        }
+        return request.method == .get || request.method == .put || request.method == .fetch
     }
 }
 
-extension Response {
-    /// Another code and text, still marked as not the device's own answer.
-    fileprivate func saying(_ code: Code, _ text: String) -> Response {
-        var response = Response(code, diagnostic: text)
-        response.options.undelivered = self.options.undelivered
-        return response
+// MARK: - What the machine decides is done here
+
+extension EdgeResponder {
+    private func start(_ delivery: Delivery, _ now: NIODeadline) {
+        var delivery = delivery
+        switch delivery.machine.start(remembered: self.memory.route(of: delivery.di, now: now), now: now) {
+        case .send(let attempt): self.send(delivery, attempt)
+        case .lookUp: self.lookUp(delivery)
+        case .answer(let response): self.finish(delivery, response)
+        }
+    }
+
+    private func send(_ delivery: Delivery, _ attempt: DeliveryMachine.Attempt) {
+        var request = delivery.request
+        request.options.fence = Fence(epoch: attempt.epoch, uid: delivery.uid)
+        request.options.deadlineMilliseconds = attempt.milliseconds
+        self.pods.deliver(request, to: attempt.pod) { response in
+            self.answered(delivery, attempt, response)
+        }
+    }
+
+    private func answered(_ delivery: Delivery, _ attempt: DeliveryMachine.Attempt, _ response: Response) {
+        if DeliveryMachine.disprovesRoute(response) {
+            self.memory.forget(delivery.di, pod: attempt.pod, epoch: attempt.epoch)
+        }
+        var delivery = delivery
+        switch delivery.machine.answered(response, now: self.eventLoop.now) {
+        case .passOn(let response): self.finish(delivery, self.passOn(response, to: delivery))
+        case .answer(let response): self.finish(delivery, response)
+        case .explain(let response): self.explain(delivery, response)
+        case .lookUp: self.lookUp(delivery)
+        }
+    }
+
+    private func lookUp(_ delivery: Delivery) {
+        self.eventLoop.execute {
+            self.perform(self.room.value.enter(delivery, now: self.eventLoop.now))
+        }
+    }
+
+    /// On the event loop.
+    private func perform(_ steps: [WaitingRoom.Step]) {
+        for step in steps {
+            switch step {
+            case .send(let delivery, let attempt): self.send(delivery, attempt)
+            case .answer(let delivery, let response): self.finish(delivery, response)
+            case .explain(let delivery, let response): self.explain(delivery, response)
+            case .ask(let question, let di): self.ask(question, di)
+            case .schedule(let di, let time):
+                self.eventLoop.scheduleTask(deadline: time) {
+                    self.perform(self.room.value.timeReached(di, now: self.eventLoop.now))
+                }
+            }
+        }
+    }
+
+    private func ask(_ question: WaitingRoom.Question, _ di: DeviceID) {
+        let completion: @Sendable (Result<FoundRoute?, RouteStoreUnavailable>) -> Void = { result in
+            self.eventLoop.execute { self.found(result, of: di, by: question) }
+        }
+        switch question {
+        case .find: self.routes.find(di, completion: completion)
+        case .wait: self.routes.wait(for: di, edge: self.name, completion: completion)
+        }
+    }
+
+    private func found(
+        _ result: Result<FoundRoute?, RouteStoreUnavailable>, of di: DeviceID, by question: WaitingRoom.Question
+    ) {
+        let now = self.eventLoop.now
+        switch result {
+        case .success(let route):
+            self.perform(self.room.value.found(.route(route), of: di, by: question, now: now))
+            // Only now, so that nobody overtakes those who waited; and not while it is in doubt.
+            if let route, route.isLive, !self.room.value.hasRequests(for: di) {
+                self.memory.remember(route.route, now: now)
+            }
+        case .failure:
+            let lastKnown = self.memory.lastKnown(di)
+            self.perform(self.room.value.found(.unavailable(lastKnown: lastKnown), of: di, by: question, now: now))
+        }
+    }
+
+    private func heard(_ route: Route) {
+        let now = self.eventLoop.now
+        self.perform(self.room.value.heard(route, now: now))
+        self.memory.remember(route, now: now)
+    }
+
+    /// The one way out.
+    private func finish(_ delivery: Delivery, _ response: Response) {
+        self.admission.release(delivery.uid)
+        delivery.answer(response)
+    }
+}
+
+// MARK: - Answers
+
+extension EdgeResponder {
+    /// Nobody got the request. Why?
+    private func explain(_ delivery: Delivery, _ response: Response) {
+        let left = max(delivery.machine.deadline - self.eventLoop.now, .milliseconds(1))
+        let call = RegistryClient.Call(
+            requestID: delivery.request.options.requestID ?? "", deadline: .nanoseconds(left.nanoseconds))
+        self.registry.device(delivery.di, call: call) { result in
+            guard case .success(let found) = result else {
+                // Nobody can say why; it did not get the request either way.
+                return self.finish(delivery, response)
+            }
+            // A client's id names no device.
+            guard let device = found, device.kind == .device else {
+                return self.finish(delivery, response.saying(.notFound, "no device \(delivery.di) is registered"))
+            }
+            guard device.uid.text == delivery.uid else {
+                return self.finish(delivery, response.saying(.forbidden, "device \(delivery.di) is not yours"))
+            }
+            self.finish(delivery, response)
+        }
+    }
+
+    /// The device's own answer, as a proxy passes it on (RFC 7252 §5.7.1).
+    private func passOn(_ response: Response, to delivery: Delivery) -> Response {
+        if let unsafe = response.options.first(where: {
+            $0.number.isUnsafeToForward && OptionDefinition.of($0.number) == nil
+        }) {
+            let text = "the device's answer has option \(unsafe.number), unsafe to forward (RFC 7252 §5.7.1)"
+            return Response(.badGateway, diagnostic: text)
+        }
+        return LinkList.isAsked(for: delivery.request)
+            ? LinkList.prefixing(response, di: delivery.di, endpoint: delivery.request.options.endpoint) : response
     }
 }

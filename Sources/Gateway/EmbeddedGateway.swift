@@ -61,15 +61,21 @@ package struct EmbeddedGateway: Sendable {
             identity: identity, directory: Directory(store: store.store, clock: clock), accessLog: logs.registry,
             logger: context.logger("registry"),
             endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
+        let pod = Self.pod()
         let edge = EdgeResponder(
-            pods: sessions, registry: RegistryClient(registry, caller: "edge"), timeout: configuration.requests.timeout)
+            pods: PodRouter(localPod: pod, sessions: sessions), routes: routes, name: pod.name, localPod: pod,
+            registry: RegistryClient(registry, caller: "edge"), group: context.loops.group,
+            timeout: configuration.requests.timeout)
+        let coapMetrics = CoAPInterfaceMetrics()
+        let keeper = RouteKeeper(
+            routes: routes, sessions: sessions, pod: pod, clock: clock, metrics: coapMetrics,
+            logger: context.logger("coap-interface"))
         let coap = try await context.bindDevices(
             configuration.devices,
             CoAPInterfaceContext(
-                registry: registry, edge: edge, routes: routes, sessions: sessions, pod: Self.pod(),
-                publicEndpoint: configuration.devices.publicEndpoint,
+                registry: registry, edge: edge, keeper: keeper, publicEndpoint: configuration.devices.publicEndpoint,
                 requestTimeout: .init(configuration.requests.timeout), accessLog: logs.devices, relayLog: logs.relay,
-                logger: context.logger("coap-interface")))
+                metrics: coapMetrics, logger: context.logger("coap-interface")))
         let http = try await context.bindHTTP(
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
             registry: RegistryClient(registry), devices: edge, presence: routes, sessions: sessions,
@@ -86,7 +92,8 @@ package struct EmbeddedGateway: Sendable {
             sid: store.sid,
             services: [
                 context.loops, store, registry,
-                Housekeeping(identity: identity, logger: context.logger("housekeeping")), admin, coap, http,
+                Housekeeping(identity: identity, logger: context.logger("housekeeping")), admin, keeper, coap,
+                http, EdgeStop(edge: edge),
             ])
     }
 

@@ -67,7 +67,7 @@ extension ProblemKind {
             .forbidden, .registrationClosed, .notFound, .unknownDevice, .methodNotAllowed, .notAcceptable, .conflict,
             .userExists, .preconditionFailed, .targetTooLong, .unsupportedMediaType, .tooManyRequests,
             .tooManyInFlight, .internalError, .methodNotImplemented, .deviceAnswer, .badDeviceAnswer,
-            .outcomeUnknown, .offline, .moving, .deviceBusy, .overloaded, .unavailable, .noAnswer:
+            .outcomeUnknown, .offline, .moving, .deviceBusy, .overloaded, .unavailable, .routesUnavailable, .noAnswer:
             false
         }
     }

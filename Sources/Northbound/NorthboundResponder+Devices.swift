@@ -1,5 +1,6 @@
 import Cloud
 import CoAP
+import HTTPTypes
 import NIOCore
 import OCF
 import ServiceShell
@@ -22,6 +23,8 @@ extension NorthboundResponder {
         var request = exchange.request
         request.options.fence = Fence(uid: principal.uid.text)
         request.options.requestID = scope.id
+        // RFC 9110 §9.2.2. What the device gets is a POST, which says nothing about that.
+        request.options.isIdempotent = scope.method == .put
         request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
 
         guard let answer = await self.ask(request, scope) else {

@@ -89,6 +89,9 @@ extension Problem {
         case .queueFull: self.init(.deviceBusy, retryAfter: 1)
         case .late: self.init(.noAnswer, "The request waited until its deadline and was not sent.")
         case .tooLarge: self.init(.bodyTooLarge, "The device takes smaller messages only; this one was not sent.")
+        case .tooManyInFlight: self.init(.tooManyInFlight, retryAfter: 1)
+        case .overloaded: self.init(.overloaded, retryAfter: 1)
+        case .routesUnavailable: self.init(.routesUnavailable, retryAfter: 2)
         }
     }
 

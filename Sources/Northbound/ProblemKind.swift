@@ -41,6 +41,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case deviceBusy = "device-busy"
     case overloaded = "overloaded"
     case unavailable = "unavailable"
+    case routesUnavailable = "routes-unavailable"
     case noAnswer = "no-answer"
 
     package var slug: String { self.rawValue }
@@ -247,6 +248,11 @@ extension ProblemKind {
             Entry(
                 503, "The registry cannot answer now",
                 "Users, tokens and devices cannot be looked up at the moment. Nothing was changed.",
+                "Send the request again after the time in Retry-After.")
+        case .routesUnavailable:
+            Entry(
+                503, "Routes cannot be looked up now",
+                "Nobody can say at the moment where the device is connected; it did not get the request.",
                 "Send the request again after the time in Retry-After.")
         case .noAnswer:
             Entry(

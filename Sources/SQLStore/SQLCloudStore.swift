@@ -23,21 +23,24 @@ package final class SQLCloudStore: CloudStore {
             : self.writing
     }
 
-    /// Opens the database and brings its schema up to date.
+    /// Opens the database.
     ///
+    /// - Parameter migrate: brings its schema up to date; otherwise it must be.
     /// - Throws: `unavailable` naming the file or server and what is wrong with it.
     package static func open(
-        _ driver: any SQLDriver, timeout: Duration = .seconds(5), queueLimit: Int = 1024
+        _ driver: any SQLDriver, timeout: Duration = .seconds(5), queueLimit: Int = 1024, migrate: Bool = true
     ) async throws(CloudError) -> SQLCloudStore {
         let store = SQLCloudStore(driver: driver, timeout: timeout, queueLimit: queueLimit)
         do throws(CloudError) {
-            // A schema may take longer to change than a call may take.
-            let deadline = ContinuousClock.now + max(timeout, .seconds(600))
-            try await store.writing.run(deadline: deadline) { connection throws(CloudError) in
-                do throws(SQLError) {
-                    try SQLMigrator(migrations: SQLMigration.all).run(on: connection)
-                } catch {
-                    throw error.cloudError(store: driver.name)
+            if migrate {
+                _ = try await store.migrate()
+            } else {
+                try await store.writing.run(deadline: .now + timeout) { connection throws(CloudError) in
+                    do throws(SQLError) {
+                        try SQLMigrator(migrations: SQLMigration.all).check(connection)
+                    } catch {
+                        throw error.cloudError(store: driver.name)
+                    }
                 }
             }
         } catch {
@@ -45,6 +48,55 @@ package final class SQLCloudStore: CloudStore {
             throw error
         }
         return store
+    }
+
+    /// Brings a database's schema up to date and does nothing else.
+    ///
+    /// - Returns: the versions before and after.
+    /// - Throws: `unavailable` naming the file or server and what is wrong with it.
+    package static func migrate(_ driver: any SQLDriver) async throws(CloudError) -> (from: Int, to: Int) {
+        let store = SQLCloudStore(driver: driver, timeout: .seconds(5), queueLimit: 1)
+        do throws(CloudError) {
+            let versions = try await store.migrate()
+            await store.close()
+            return versions
+        } catch {
+            await store.close()
+            throw error
+        }
+    }
+
+    private func migrate() async throws(CloudError) -> (from: Int, to: Int) {
+        // A schema may take longer to change than a call may take.
+        let deadline = ContinuousClock.now + max(self.timeout, .seconds(600))
+        return try await self.writing.run(deadline: deadline) { connection throws(CloudError) in
+            do throws(SQLError) {
+                return try SQLMigrator(migrations: SQLMigration.all).run(on: connection)
+            } catch {
+                throw error.cloudError(store: self.driver.name)
+            }
+        }
+    }
+
+    /// What time the database says it is, and when it was asked.
+    package func databaseMoment() async throws(CloudError) -> DatabaseMoment {
+        try await self.reading.run(deadline: ContinuousClock.now + self.timeout) { connection throws(CloudError) in
+            do throws(SQLError) {
+                let asked = ContinuousClock.now
+                var rows = try connection.query(connection.dialect.now, [])
+                guard !rows.isEmpty else { throw SQLError(.damaged, "it does not say what time it is") }
+                return DatabaseMoment(time: try rows[0].moment(), asked: asked, answered: .now)
+            } catch {
+                throw error.cloudError(store: self.driver.name)
+            }
+        }
+    }
+
+    /// What time the database says it is.
+    package func databaseTime() async throws(CloudError) -> Timestamp {
+        let moment = try await self.databaseMoment()
+        // It was read half way between.
+        return moment.time + (moment.answered - moment.asked) / 2 + (.now - moment.answered)
     }
 
     package func close() async {

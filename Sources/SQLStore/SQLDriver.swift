@@ -8,8 +8,15 @@ package protocol SQLDriver: Sendable {
     /// Connections that only read; 0: the writers do that too.
     var readers: Int { get }
 
-    /// Opens a connection; blocks.
-    func connect(_ access: SQLAccess) throws(SQLError) -> any SQLConnection
+    /// Opens a connection; blocks, until the deadline at the latest.
+    func connect(_ access: SQLAccess, deadline: ContinuousClock.Instant) throws(SQLError) -> any SQLConnection
+}
+
+extension SQLDriver {
+    /// The same with ten seconds to do it in.
+    package func connect(_ access: SQLAccess) throws(SQLError) -> any SQLConnection {
+        try self.connect(access, deadline: .now + .seconds(10))
+    }
 }
 
 package enum SQLAccess: Hashable, Sendable {

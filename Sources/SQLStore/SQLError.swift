@@ -20,8 +20,28 @@ package struct SQLError: Error, Hashable, Sendable {
         case cannotOpen
         case notADatabase
         case damaged
-        /// The schema is newer than this program.
+        /// The schema is newer than this program, and not made for it any more.
         case newerSchema
+        /// The schema is older than this program needs, or not there.
+        case schemaMissing
+        /// A table, index or column of this name is there already.
+        case exists
+        /// Nobody answers at the server's address.
+        case unreachable
+        /// The connection broke in the middle, or the server is going away.
+        case lost
+        /// The connection broke after COMMIT was sent: what was written may be there or not.
+        case commitUnknown
+        /// The server does not let this user in, or not do this.
+        case refused
+        case unknownDatabase
+        /// TLS could not be agreed on, or the server's certificate is not to be trusted.
+        case untrusted
+        /// A server or its way of login that this program cannot do.
+        case unsupported
+        case tooManyConnections
+        /// More bytes at once than the server takes.
+        case tooLarge
         case closed
         /// Too many calls are waiting.
         case overloaded
@@ -42,16 +62,26 @@ package struct SQLError: Error, Hashable, Sendable {
     /// What somebody can do about it.
     var advice: String {
         switch self.kind {
-        case .locked: "another process holds it: stop that one, or wait"
-        case .deadlock, .late, .overloaded: "try again in a moment"
-        case .duplicate, .missing, .statement: "report this as a defect"
-        case .diskFull: "make room on the disk"
-        case .readOnly: "make the file and its directory writable for this user"
-        case .inputOutput: "check the disk and the system's log"
+        case .locked: "another process or transaction holds it: stop that one, or wait"
+        case .deadlock, .late, .overloaded, .lost: "try again in a moment"
+        case .commitUnknown: "it may have been done: repeat the request, which finds out"
+        case .duplicate, .missing, .statement, .exists: "report this as a defect"
+        case .diskFull: "make room on the database's disk"
+        case .readOnly:
+            "make a file and its directory writable for this user; of servers, name the one that takes writes (DB_URI)"
+        case .inputOutput: "check the database's disk and its system's log"
+        case .unreachable: "check that the server runs, and that DB_URI names its host and port"
+        case .refused: "check DB_USERNAME and DB_PASSWORD, and what this user is granted on the server"
+        case .unknownDatabase: "create it on the server, or correct DB_NAME"
+        case .untrusted: "check the server's certificate, its host name in DB_URI, and the authorities configured"
+        case .unsupported: "use a server this program knows, or install what the message names"
+        case .tooManyConnections: "raise max_connections on the server, or make the pools smaller"
+        case .tooLarge: "raise max_allowed_packet on the server"
         case .cannotOpen: "check that the directory exists and that this user may write there"
         case .notADatabase: "point the configuration at another file, or move this one away"
         case .damaged: "restore a backup"
         case .newerSchema: "start the newer program, or restore a backup from before it ran"
+        case .schemaMissing: "bring the schema up to date: registry migrate"
         case .closed: "the program is stopping"
         case .outOfMemory: "give the process more memory"
         }
@@ -65,7 +95,9 @@ package struct SQLError: Error, Hashable, Sendable {
         case .duplicate:
             CloudError(.conflict, "\(store): the row is there already (\(self.message))")
         case .locked, .deadlock, .late, .missing, .diskFull, .readOnly, .inputOutput, .cannotOpen, .notADatabase,
-            .damaged, .newerSchema, .closed, .overloaded, .outOfMemory, .statement:
+            .damaged, .newerSchema, .schemaMissing, .exists, .unreachable, .lost, .commitUnknown, .refused,
+            .unknownDatabase, .untrusted, .unsupported, .tooManyConnections, .tooLarge, .closed, .overloaded,
+            .outOfMemory, .statement:
             CloudError(.unavailable, "\(store): \(self.message); \(self.advice)", retryAfter: .seconds(5))
         }
     }

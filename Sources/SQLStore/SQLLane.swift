@@ -67,11 +67,14 @@ final class SQLLane: Sendable {
         defer { self.idle.withLock { $0.append(index) } }
         return try self.slots[index].connection.withLock { slot throws(CloudError) in
             let connection: any SQLConnection
-            if let open = slot {
+            // What was lost while nobody used it costs no call.
+            if let open = slot, open.isUsable {
                 connection = open
             } else {
+                slot?.close()
+                slot = nil
                 do throws(SQLError) {
-                    connection = try self.driver.connect(self.access)
+                    connection = try self.driver.connect(self.access, deadline: deadline)
                 } catch {
                     throw error.cloudError(store: self.driver.name)
                 }

@@ -3,8 +3,18 @@
 struct SQLMigration: Sendable {
     /// From 1 on, without gaps.
     let version: Int
-    /// In `SQLDialect.schema`'s words.
+    /// The oldest program, by the newest migration it knows, that works with the schema after this step: lower than
+    /// `version` as long as a step only adds what older programs need not know.
+    let oldestProgram: Int
+    /// In `SQLDialect.schema`'s words. Each may be run a second time after a crash (MySQL commits one by one): what is
+    /// there already is passed over, so a step that changes rows must come to the same when it is repeated.
     let statements: [String]
+
+    init(version: Int, oldestProgram: Int? = nil, statements: [String]) {
+        self.version = version
+        self.oldestProgram = oldestProgram ?? version
+        self.statements = statements
+    }
 
     static let all = [
         SQLMigration(
@@ -104,46 +114,4 @@ struct SQLMigration: Sendable {
             ]
         )
     ]
-}
-
-/// Brings a database's schema up to date.
-struct SQLMigrator {
-    let migrations: [SQLMigration]
-
-    /// Applies what is missing in one transaction (where the database keeps schema changes in one: SQLite does, MySQL
-    /// commits each).
-    ///
-    /// - Throws: `newerSchema`, with nothing changed, when the database has seen a newer program.
-    func run(on connection: any SQLConnection) throws(SQLError) {
-        try connection.run(connection.dialect.beginWrite)
-        do throws(SQLError) {
-            try self.migrate(connection)
-            try connection.commit()
-        } catch {
-            connection.rollback()
-            throw error
-        }
-    }
-
-    private func migrate(_ connection: any SQLConnection) throws(SQLError) {
-        let dialect = connection.dialect
-        try connection.run(
-            dialect.schema("CREATE TABLE IF NOT EXISTS schema_version (version {integer} NOT NULL) {table}"))
-        var rows = try connection.query(Statements.Schema.version, [])
-        if rows.isEmpty {
-            try connection.run("INSERT INTO schema_version (version) VALUES (0)")
-        }
-        let current = rows.isEmpty ? 0 : try rows[0].number()
-        let newest = self.migrations.map(\.version).max() ?? 0
-        guard current <= newest else {
-            throw SQLError(
-                .newerSchema, "its schema has version \(current), and this program knows only up to \(newest)")
-        }
-        for migration in self.migrations where migration.version > current {
-            for statement in migration.statements {
-                try connection.run(dialect.schema(statement))
-            }
-            try connection.execute(Statements.Schema.setVersion, [SQLValue(migration.version)])
-        }
-    }
 }

@@ -43,6 +43,14 @@ package enum SQLDialect: String, Hashable, Sendable, CaseIterable {
         }
     }
 
+    /// What time the database says it is, in milliseconds since 1970.
+    package var now: SQLStatement {
+        switch self {
+        case .sqlite: SQLStatement("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
+        case .mysql: SQLStatement("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)")
+        }
+    }
+
     /// How often a transaction is run that another one got in the way of.
     package var attempts: Int {
         switch self {

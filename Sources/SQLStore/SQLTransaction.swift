@@ -16,7 +16,8 @@ final class SQLTransaction: CloudTransaction {
         switch self.failure?.kind {
         case .deadlock, .duplicate: true
         case nil, .locked, .late, .missing, .diskFull, .readOnly, .inputOutput, .cannotOpen, .notADatabase, .damaged,
-            .newerSchema, .closed, .overloaded, .outOfMemory, .statement:
+            .newerSchema, .schemaMissing, .exists, .unreachable, .lost, .commitUnknown, .refused, .unknownDatabase,
+            .untrusted, .unsupported, .tooManyConnections, .tooLarge, .closed, .overloaded, .outOfMemory, .statement:
             false
         }
     }

@@ -125,5 +125,11 @@ enum Statements {
     enum Schema {
         static let version = SQLStatement("SELECT version FROM schema_version")
         static let setVersion = SQLStatement("UPDATE schema_version SET version = ?")
+        static let oldestProgram = SQLStatement("SELECT oldest_program FROM schema_compatibility WHERE version = ?")
+        static let insertOldestProgram = SQLStatement(
+            "INSERT INTO schema_compatibility (version, oldest_program) VALUES (?, ?)")
+        /// MySQL only: names of locks are the whole server's and have at most 64 characters.
+        static let lock = SQLStatement("SELECT GET_LOCK(CONCAT('coap-gateway ', MD5(DATABASE())), ?)")
+        static let unlock = SQLStatement("SELECT RELEASE_LOCK(CONCAT('coap-gateway ', MD5(DATABASE())))")
     }
 }

@@ -49,13 +49,17 @@ struct InterfaceBench {
         let sessions = SessionTable()
         let log = MemorySink()
         let logger = Observability.logger(label: "test", level: .debug, sink: log)
-        let edge = EdgeResponder(pods: sessions, registry: RegistryClient(registry, caller: "edge"))
+        let routes = InMemoryRouteStore(clock: SystemWallClock())
+        let pod = Pod(name: "pod.1")
+        let edge = EdgeResponder(
+            pods: PodRouter(localPod: pod, sessions: sessions), routes: routes, name: pod.name, localPod: pod,
+            registry: RegistryClient(registry, caller: "edge"), group: MultiThreadedEventLoopGroup.singleton)
         let server = try await CoAPInterfaceServer.bind(
             host: "127.0.0.1", port: 0, group: MultiThreadedEventLoopGroup.singleton,
             configuration: ConnectionConfiguration(), maximumConnections: 100, stopGrace: .zero,
             context: CoAPInterfaceContext(
-                registry: registry, edge: edge, routes: InMemoryRouteStore(clock: SystemWallClock()),
-                sessions: sessions, pod: Pod(name: "pod.1"),
+                registry: registry, edge: edge,
+                keeper: RouteKeeper(routes: routes, sessions: sessions, pod: pod, logger: logger),
                 accessLog: AccessLog(mode: .all, logger: logger), logger: logger))
         let bench = InterfaceBench(server: server, registry: registry, sessions: sessions, edge: edge, log: log)
         let result: Result<Void, any Error> = await withTaskGroup { tasks in

@@ -34,6 +34,7 @@ struct SessionMachineTests {
         _ = machine.received(self.signIn, id: self.id(1), now: self.start)
         _ = machine.identityAnswered(self.granted(milliseconds: milliseconds), now: self.start)
         _ = machine.claimed(epoch: 7)
+        _ = machine.entered()
         guard machine.session != nil else { throw ExpectedSession() }
         return machine
     }
@@ -68,13 +69,15 @@ struct SessionMachineTests {
                 == .claim(di: di, uid: uid, ended: nil))
         #expect(machine.session == nil)
         let claimed = machine.claimed(epoch: 7)
-        #expect(claimed?.ids == [Self.id(1)])
-        #expect(claimed?.session == machine.session)
+        #expect(claimed == machine.session)
         #expect(machine.session?.epoch == 7)
         #expect(machine.session?.expiresAt == Self.start + .seconds(5))
         // An epoch nobody asked for changes nothing.
         #expect(machine.claimed(epoch: 8) == nil)
         #expect(machine.session?.epoch == 7)
+        // It is answered once others can find the session, and once only.
+        #expect(machine.entered()?.ids == [Self.id(1)])
+        #expect(machine.entered() == nil)
     }
 
     @Test("Requests behind an identity request wait for its end and go on in the order of arrival")
@@ -88,6 +91,8 @@ struct SessionMachineTests {
         _ = machine.identityAnswered(Self.granted(), now: Self.start)
         #expect(machine.next() == nil)
         _ = machine.claimed(epoch: 7)
+        #expect(machine.next() == nil)
+        _ = machine.entered()
         #expect(machine.next() == .direct(Self.id(2), Self.publish))
         #expect(machine.next() == .identify(Self.id(3), Self.refresh))
         // The refresh is a barrier itself.
@@ -122,13 +127,15 @@ struct SessionMachineTests {
         // This one repeats the last.
         _ = machine.received(Self.signIn, id: Self.id(4), now: Self.start)
         _ = machine.identityAnswered(Self.granted(), now: Self.start)
-        #expect(machine.claimed(epoch: 1)?.ids == [Self.id(1)])
+        #expect(machine.claimed(epoch: 1) != nil)
+        #expect(machine.entered()?.ids == [Self.id(1)])
         #expect(machine.next() == .identify(Self.id(2), Self.signOut))
         _ = machine.identityAnswered(Response(.changed), now: Self.start)
         #expect(machine.session == nil)
         #expect(machine.next() == .identify(Self.id(3), Self.signIn))
         _ = machine.identityAnswered(Self.granted(), now: Self.start)
-        #expect(machine.claimed(epoch: 2)?.ids == [Self.id(3), Self.id(4)])
+        #expect(machine.claimed(epoch: 2) != nil)
+        #expect(machine.entered()?.ids == [Self.id(3), Self.id(4)])
         #expect(machine.session?.epoch == 2)
     }
 
@@ -193,6 +200,55 @@ struct SessionMachineTests {
         #expect(machine.session == nil)
         // From here on it counts as an unsigned connection.
         #expect(machine.deadlineReached(now: end) == .wait(until: end + .seconds(30)))
+    }
+
+    @Test("While the registry cannot be reached a session outlives its token by 15 min at most")
+    func registryGrace() throws {
+        var machine = try Self.signedIn(milliseconds: 60_000)
+        let over = Self.start + .seconds(60)
+        let isOver = [machine.isOver(now: over - .nanoseconds(1)), machine.isOver(now: over)]
+        #expect(isOver == [false, true])
+        #expect(
+            machine.deadlineReached(now: over, isRegistryUnreachable: true) == .wait(until: over + .seconds(5)))
+        // Renewed by the registry that is back, it goes on as ever.
+        let last = over + .minutes(15)
+        #expect(
+            machine.deadlineReached(now: last - .seconds(1), isRegistryUnreachable: true) == .wait(until: last))
+        guard case .expired = machine.deadlineReached(now: last, isRegistryUnreachable: true) else {
+            Issue.record("the session is still there")
+            return
+        }
+        #expect(machine.session == nil)
+    }
+
+    @Test("Once the registry answers again a session whose token is over ends, unless it was renewed")
+    func registryBack() throws {
+        let over = Self.start + .seconds(60)
+        var ended = try Self.signedIn(milliseconds: 60_000)
+        _ = ended.deadlineReached(now: over, isRegistryUnreachable: true)
+        guard case .expired = ended.deadlineReached(now: over + .seconds(5)) else {
+            Issue.record("the session is still there")
+            return
+        }
+        var renewed = try Self.signedIn(milliseconds: 60_000)
+        _ = renewed.deadlineReached(now: over, isRegistryUnreachable: true)
+        _ = renewed.received(Self.refresh, id: Self.id(9), now: over)
+        _ = renewed.identityAnswered(Self.granted(milliseconds: 60_000), now: over)
+        #expect(renewed.deadlineReached(now: over + .seconds(5)) == .wait(until: over + .seconds(60)))
+    }
+
+    @Test("A session keeps the login it was granted for, and follows a second sign-in to another")
+    func family() throws {
+        var machine = try Self.signedIn()
+        #expect(machine.session?.family == nil)
+        var granted = Self.granted()
+        granted.options.sessionFamily = "f2"
+        granted.options.sequence = 12
+        _ = machine.received(Self.signIn, id: Self.id(2), now: Self.start)
+        _ = machine.identityAnswered(granted, now: Self.start)
+        #expect(machine.session?.family == FamilyID(stored: "f2"))
+        #expect(machine.session?.sequence == 12)
+        #expect(machine.session?.epoch == 7)
     }
 
     @Test("A session with a permanent token waits for nothing")
@@ -267,6 +323,7 @@ struct SessionMachineTests {
         _ = machine.received(Self.signIn, id: Self.id(2), now: Self.start)
         _ = machine.identityAnswered(Self.granted(), now: Self.start)
         _ = machine.claimed(epoch: 1)
+        _ = machine.entered()
         for _ in 0..<50 {
             let isEnough = machine.answered(.unauthorized)
             #expect(!isEnough)

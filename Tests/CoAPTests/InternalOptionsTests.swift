@@ -108,7 +108,8 @@ struct InternalOptionsTests {
         #expect(OptionNumber.sessionFamily.rawValue == 65298)
         #expect(OptionNumber.page.rawValue == 65300)
         #expect(OptionNumber.sequence.rawValue == 65302)
-        #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7])
+        #expect(OptionNumber.idempotent.rawValue == 65304)
+        #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
         #expect(UnknownOutcome.allCases.map(\.rawValue) == [1, 2, 3])
     }
 }

@@ -25,7 +25,7 @@ struct LinkListTests {
         var request = Request(method, path: ["lamp"] + path, queries: queries)
         request.options.fence = .init(uid: "alice")
         request.options.endpoint = endpoint
-        return try await EdgeBench(ScriptedResponder(.answer(response))).ask(request)
+        return try #require(await EdgeBench(ScriptedResponder(.answer(response))).ask(request))
     }
 
     private static func links(_ response: Response) throws -> [DataItem] {

@@ -132,6 +132,10 @@ struct DevicesOverHTTPTests {
             (made { $0.unknownOutcome = .connectionLost }, 502, "outcome-unknown"),
             (made { $0.unknownOutcome = .noAnswer }, 504, "no-answer"),
             (made { $0.undelivered = .tooLarge }, 413, "body-too-large"),
+            (made { $0.undelivered = .unreachable }, 503, "offline"),
+            (made { $0.undelivered = .overloaded }, 503, "overloaded"),
+            (made { $0.undelivered = .routesUnavailable }, 503, "routes-unavailable"),
+            (made { $0.undelivered = .tooManyInFlight }, 429, "too-many-in-flight"),
             (made { $0.unknownOutcome = .unusableAnswer }, 502, "bad-device-answer"),
         ])
     func delivery(response: CoAP.Response, status: Int, slug: String) async throws {
@@ -140,9 +144,22 @@ struct DevicesOverHTTPTests {
             let answer = try await server.request("POST", "/lamp/light", token: "alice-client", body: "{}")
             #expect(answer.status == status)
             #expect(answer.slug == slug)
-            #expect((answer.fields["retry-after"] != nil) == (status == 503))
+            #expect((answer.fields["retry-after"] != nil) == (status == 503 || status == 429))
             let outcome = response.options.undelivered == nil ? "outcome=unknown" : "outcome=undelivered"
             #expect(server.log.lines.contains { $0.contains(outcome) })
+        }
+    }
+
+    @Test("RFC 9110 §9.2.2: a PUT reaches the device as POST, and the edge as something that may be repeated")
+    func idempotent() async throws {
+        try await Server.run { server async throws in
+            for (method, isIdempotent) in [("PUT", true), ("POST", false), ("DELETE", false), ("GET", false)] {
+                _ = try await server.request(
+                    method, "/lamp/light", token: "alice-client", body: method == "GET" ? "" : "{}")
+                let request = try #require(server.devices.requests.last)
+                #expect(request.options.isIdempotent == isIdempotent)
+                #expect(request.method != .put)
+            }
         }
     }
 

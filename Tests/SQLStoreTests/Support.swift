@@ -8,6 +8,7 @@ import Testing
 enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
     case memory
     case sqlite
+    case mariadb
 
     var testDescription: String { self.rawValue }
 }
@@ -21,6 +22,8 @@ func withStore<R>(_ kind: StoreKind, _ body: (any CloudStore) async throws -> R)
         return try await withDirectory { directory in
             try await withSQLite(directory + "/gateway.db") { try await body($0) }
         }
+    case .mariadb:
+        return try await withDatabase { try await withMariaDB($0) { try await body($0) } }
     }
 }
 

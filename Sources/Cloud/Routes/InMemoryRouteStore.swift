@@ -69,10 +69,12 @@ package final class InMemoryRouteStore: RouteStore {
             state -> (RouteAssertion, Route, [@Sendable (Route) -> Void]) in
             state.forgetLeft(now: now)
             let old = state.entries[di]?.route
-            if let old, (old.epoch, old.pod.name) > (epoch, pod.name) {
-                return (.superseded(by: old), old, [])
+            if let old {
+                if old.epoch == epoch, old.pod.name == pod.name { return (.ours(displaced: nil), old, []) }
+                // Byte by byte, as every store can compare.
+                let isGreater = pod.name.utf8.lexicographicallyPrecedes(old.pod.name.utf8)
+                if old.epoch > epoch || (old.epoch == epoch && isGreater) { return (.superseded(by: old), old, []) }
             }
-            if let old, old.epoch == epoch, old.pod == pod { return (.ours(displaced: nil), old, []) }
             let route = Route(di: di, uid: uid, pod: pod, epoch: epoch, state: .live, since: now)
             state.floor = max(state.floor, epoch)
             state.entries[di] = Entry(route: route, takeoversSince: now)
@@ -138,6 +140,11 @@ package final class InMemoryRouteStore: RouteStore {
         self.state.withLock { $0.leases[pod.name] = Timestamp(milliseconds: 0) }
     }
 
+    package func lease(of pod: Pod, completion: @escaping Completion<PodLease>) {
+        let now = self.clock.now()
+        completion(.success(self.state.withLock { $0.lease(of: pod, now: now) }))
+    }
+
     package func presence(of devices: [DeviceID]) async -> [DeviceID: Presence] {
         var result: [DeviceID: Presence] = [:]
         for di in devices {
@@ -160,11 +167,12 @@ extension InMemoryRouteStore.State {
         guard let route = self.entries[di]?.route else { return nil }
         let age = now - route.since
         guard route.state != .left || age < RouteTimes.leftLifetime else { return nil }
-        var lease = PodLease.held
-        if let renewed = self.leases[route.pod.name], now - renewed >= RouteTimes.lease {
-            lease = .lapsed(for: now - renewed - RouteTimes.lease)
-        }
-        return FoundRoute(route: route, lease: lease, age: age)
+        return FoundRoute(route: route, lease: self.lease(of: route.pod, now: now), age: age)
+    }
+
+    fileprivate func lease(of pod: Pod, now: Timestamp) -> PodLease {
+        guard let renewed = self.leases[pod.name], now - renewed >= RouteTimes.lease else { return .held }
+        return .lapsed(for: now - renewed - RouteTimes.lease)
     }
 
     /// Who waits for the device, and does no longer.

@@ -129,4 +129,13 @@ package protocol RouteStore: PresenceReader {
     func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>)
     /// Gives the lease back: the pod stops.
     func resign(_ pod: Pod)
+    /// What is known of another pod's lease.
+    func lease(of pod: Pod, completion: @escaping Completion<PodLease>)
+}
+
+extension RouteStore {
+    /// A store that cannot tell leaves it to whoever asks to give up in time.
+    package func lease(of pod: Pod, completion: @escaping Completion<PodLease>) {
+        completion(.success(.held))
+    }
 }

@@ -1,9 +1,9 @@
+package import SQLStore
 package import ServiceShell
 
 /// Where the database is.
 package struct DatabaseSettings: SettingsGroup {
-    package var host: String
-    package var port: Int
+    package var address: MySQLAddress
     package var database: String
     package var username: String
     package var password: SecretValue?
@@ -12,20 +12,14 @@ package struct DatabaseSettings: SettingsGroup {
     package var authorities: String
     package var pool: Int
 
-    /// A server's address as it may be written.
-    struct Server: Hashable, Sendable {
-        let host: String
-        let port: Int
-    }
-
     enum Keys {
         static let server = Setting(
             "DB_URI",
             allowed: "HOST:PORT, or @tcp(HOST:PORT)/ as the older gateway had it",
-            default: Server(host: "mysql", port: 3306),
+            default: MySQLAddress(host: "mysql"),
             shownAs: "mysql:3306",
             "Where MySQL or MariaDB is.",
-            parse: { DatabaseSettings.server($0) },
+            parse: { MySQLAddress.parse($0) },
         )
         static let database = Setting.word("DB_NAME", default: "coap_gateway", "The name of the database.")
         static let username = Setting.word("DB_USERNAME", default: "coap_gateway", "The user to log in as.")
@@ -36,7 +30,7 @@ package struct DatabaseSettings: SettingsGroup {
             default: "",
             "The authorities that the database's certificate may come from, PEM; none: the system's.",
         )
-        static let pool = Setting.count("DB_POOL", in: 1...64, default: 8, "How many connections to the database.")
+        static let pool = Setting.count("DB_POOL", in: 2...64, default: 8, "How many connections to the database.")
     }
 
     package static let declarations: [SettingDeclaration] = [
@@ -50,9 +44,7 @@ package struct DatabaseSettings: SettingsGroup {
     ]
 
     package init(_ reader: inout SettingsReader) {
-        let server = reader.read(Keys.server)
-        self.host = server.host
-        self.port = server.port
+        self.address = reader.read(Keys.server)
         self.database = reader.read(Keys.database)
         self.username = reader.read(Keys.username)
         self.password = reader.read(Keys.password)
@@ -61,20 +53,15 @@ package struct DatabaseSettings: SettingsGroup {
         self.pool = reader.read(Keys.pool)
     }
 
-    package var address: String {
-        "\(self.host.contains(":") ? "[\(self.host)]" : self.host):\(self.port)"
+    var configuration: MySQLConfiguration {
+        MySQLConfiguration(
+            address: self.address, database: self.database, user: self.username,
+            password: MySQLPassword(self.password.map { String(decoding: $0.reveal(), as: UTF8.self) } ?? ""),
+            transport: self.tls == .off ? .plain : .verified(authorities: self.trusted), poolSize: self.pool)
     }
 
-    static func server(_ text: String) -> Server? {
-        var rest = text[...]
-        if rest.hasPrefix("@") { rest = rest.dropFirst() }
-        if rest.hasPrefix("tcp(") {
-            rest = rest.dropFirst("tcp(".count)
-            if rest.hasSuffix("/") { rest = rest.dropLast() }
-            guard rest.hasSuffix(")") else { return nil }
-            rest = rest.dropLast()
-        }
-        guard let (host, port) = Numbers.hostAndPort(rest), !host.isEmpty, port > 0 else { return nil }
-        return Server(host: host, port: port)
+    /// Debian's bundle of authorities, where none are named.
+    private var trusted: String {
+        self.authorities.isEmpty ? "/etc/ssl/certs/ca-certificates.crt" : self.authorities
     }
 }

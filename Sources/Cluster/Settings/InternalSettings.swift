@@ -1,18 +1,14 @@
+import Cloud
+package import Hop
+import Logging
 package import ServiceShell
 
 /// What the programs prove themselves to each other with.
 package struct InternalSettings: SettingsGroup {
-    /// Paths of PEM files.
-    package struct TLSFiles: Hashable, Sendable {
-        package let certificate: String
-        package let key: String
-        package let authorities: String
-    }
-
     package var secret: SecretValue
     package var previousSecret: SecretValue?
     /// `nil`: connections between the programs are not encrypted.
-    package var tls: TLSFiles?
+    package var tls: HopTLS.Files?
 
     enum Keys {
         static let secret = Setting.secretKey(
@@ -56,11 +52,23 @@ package struct InternalSettings: SettingsGroup {
         let authorities = reader.read(Keys.authorities)
         let given = [certificate, key, authorities].filter { !$0.isEmpty }.count
         if given == 3 {
-            self.tls = TLSFiles(certificate: certificate, key: key, authorities: authorities)
+            self.tls = HopTLS.Files(certificate: certificate, key: key, authorities: [authorities])
         } else if given > 0 {
             reader.reject(
                 "INTERNAL_TLS_CERTIFICATE, INTERNAL_TLS_KEY, INTERNAL_TLS_CA: \(given) of them set; give all three or none"
             )
         }
+    }
+
+    func secrets() throws(CloudError) -> ClusterSecrets {
+        ClusterSecrets(
+            current: try ClusterSecret(self.secret.reveal()),
+            previous: try self.previousSecret.map { secret throws(CloudError) in try ClusterSecret(secret.reveal()) })
+    }
+
+    /// - Throws: when a file cannot be read or used; the message names it.
+    func hopTLS(namespace: String, logger: Logger) throws(HopTLSError) -> HopTLS? {
+        guard let files = self.tls else { return nil }
+        return try HopTLS(files: files, namespace: namespace, logger: logger)
     }
 }

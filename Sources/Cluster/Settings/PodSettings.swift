@@ -57,6 +57,12 @@ package struct PodSettings: SettingsGroup {
         }
     }
 
+    /// The same with a port behind it.
+    func endpoint(boundTo bindAddress: String, port: Int) -> String {
+        let address = self.address(boundTo: bindAddress)
+        return "\(address.contains(":") ? "[\(address)]" : address):\(port)"
+    }
+
     private static func firstAddress(isIPv6: Bool) -> String? {
         let addresses = ((try? System.enumerateDevices()) ?? []).compactMap(\.address)
         let outside = addresses.filter { address in

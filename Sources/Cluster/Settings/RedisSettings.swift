@@ -1,3 +1,4 @@
+import RedisStore
 package import ServiceShell
 
 /// Whether a connection to a store is encrypted.
@@ -61,4 +62,33 @@ package struct RedisSettings: SettingsGroup {
 
     /// For programs that cannot do without: what the Service is called in a cluster.
     package var requiredAddress: String { self.address ?? "redis:6379" }
+
+    /// - Parameters:
+    ///   - clientName: what Redis lists our connections as.
+    ///   - address: `host:port`.
+    func configuration(clientName: String, address: String) -> RedisConfiguration {
+        // What the setting lets through is of this form.
+        let (host, port) = Numbers.hostAndPort(address) ?? (address, 6379)
+        let authorities = self.authorities.isEmpty ? nil : self.authorities
+        return RedisConfiguration(
+            host: host, port: port, username: self.username,
+            password: self.password.map { RedisPassword(String(decoding: $0.reveal(), as: UTF8.self)) },
+            database: self.database, encryption: self.tls == .off ? .off : .tls(authorities: authorities),
+            clientName: clientName,
+            settings: .init(
+                address: "CACHE_URI", username: "CACHE_USERNAME", password: "CACHE_PASSWORD",
+                database: "CACHE_NUMBER", authorities: "CACHE_CA"))
+    }
+}
+
+extension DependencyWatch.Probe {
+    /// Whether commands have a chance.
+    static func redis(_ client: RedisClient) -> Self {
+        Self("redis") {
+            switch client.health.state {
+            case .connected: nil
+            case .unavailable(let reason): reason
+            }
+        }
+    }
 }

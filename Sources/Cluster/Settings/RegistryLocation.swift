@@ -5,6 +5,12 @@ package struct RegistryLocation: SettingsGroup {
     /// `host:port`; the host may have several addresses.
     package var address: String
 
+    /// The two parts of the address.
+    var host: String { self.parts.host }
+    var port: Int { self.parts.port }
+    // What the setting lets through is of this form.
+    private var parts: (host: String, port: Int) { Numbers.hostAndPort(self.address) ?? (self.address, 5688) }
+
     enum Keys {
         static let address = Setting.hostAndPort(
             "REGISTRY",

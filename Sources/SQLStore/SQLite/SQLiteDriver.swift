@@ -19,7 +19,9 @@ package struct SQLiteDriver: SQLDriver {
         self.readers = max(1, readers)
     }
 
-    package func connect(_ access: SQLAccess) throws(SQLError) -> any SQLConnection {
+    package func connect(
+        _ access: SQLAccess, deadline: ContinuousClock.Instant
+    ) throws(SQLError) -> any SQLConnection {
         if access == .write { try Self.create(self.path) }
         return try SQLiteConnection(path: self.path, access: access)
     }

@@ -22,6 +22,8 @@ package enum LogKey: String, CaseIterable, Sendable {
     case error
     case peerAddress = "peer.address"
     case podAddress = "pod.address"
+    /// A pod with its boot id.
+    case podName = "pod.name"
     case address
     case port
     /// Another program that this one needs.

@@ -39,6 +39,9 @@ package struct OldNames: Sendable {
 package protocol ServerProgram {
     associatedtype Configuration: ServerConfiguration
 
+    /// - Returns: the exit status.
+    static func main(arguments: [String], environment: [String: String]) async -> Int32
+
     /// Takes every port; gives back what it took if it throws.
     static func start(_ configuration: Configuration, metrics: MetricsRegistry) async throws -> StartedProgram
 
@@ -59,6 +62,11 @@ extension ServerProgram {
     /// - Returns: the exit status: 0 after a clean stop, 64 for a wrong command line, 78 for a wrong setting (the
     ///   numbers of sysexits.h), 1 for everything else.
     package static func main(arguments: [String], environment: [String: String]) async -> Int32 {
+        await Self.serve(arguments: arguments, environment: environment)
+    }
+
+    /// What `main` does, for programs with commands of their own.
+    package static func serve(arguments: [String], environment: [String: String]) async -> Int32 {
         switch await Self.prepare(arguments: arguments, environment: environment) {
         case .ended(let status):
             return status

@@ -1,0 +1,16 @@
+import Cloud
+import CoAP
+import Edge
+import Hop
+
+/// Requests to other pods, over their pod port.
+struct PodsByHop: PodDelivery {
+    let pool: HopPool
+
+    func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void) {
+        guard let target = HopTarget(address: pod.address, name: pod.name) else {
+            return answer(HopOutcome.unreachable("pod \(pod.name) has no address").response)
+        }
+        self.pool.send(request, to: target, answer: answer)
+    }
+}

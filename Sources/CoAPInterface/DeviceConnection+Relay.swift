@@ -1,0 +1,74 @@
+import Cloud
+import CoAP
+import CoAPTransport
+import Logging
+import NIOCore
+import ServiceShell
+
+// Requests for the device.
+
+extension DeviceConnection {
+    /// Writes a request to the device if the session is still the one it was authorised for.
+    /// - Parameter deadline: nil if the request names none.
+    func relay(
+        _ request: Request, to di: DeviceID, deadline: NIODeadline?, answer: @escaping @Sendable (Response) -> Void
+    ) {
+        // A task that was queued while the process slept must not be the first to write.
+        self.connection.map { self.context.checkPause($0.eventLoop) }
+        guard let session = self.machine.session, session.di == di, let connection = self.connection,
+            let fence = request.options.fence, fence.uid == session.uid.text
+        else { return answer(Relay.offline()) }
+        guard fence.epoch == 0 || fence.epoch == session.epoch else {
+            return answer(
+                Relay.undelivered(.superseded, .serviceUnavailable, "the device has signed in anew; ask again"))
+        }
+        guard !self.context.keeper.fence.holds(confirmed: self.confirmedRevision) else {
+            self.context.keeper.assertNow(di)
+            return answer(Relay.moving())
+        }
+        let started = ContinuousClock.now
+        let accessLog = self.context.relayLog
+        let metrics = self.context.metrics
+        let requestID = request.options.requestID ?? "-"
+        self.logger.debug(
+            "request for the device",
+            metadata: .init([
+                .requestID: requestID, .deviceID: di.text,
+                .sessionID: "\(session.epoch)@\(self.context.keeper.pod.name)",
+            ]))
+        connection.send(
+            Relay.towardsDevice(request), deadline: deadline ?? .now() + self.context.requestTimeout
+        ) { result in
+            let response = Relay.response(for: result)
+            let took = started.duration(to: .now)
+            metrics.request(direction: "out", resource: "/{di}/{href}", code: response.code, took: took)
+            accessLog.record(
+                AccessRecord(
+                    .coap, requestID: requestID, method: request.method.name ?? "\(request.method)",
+                    path: "/{href}", status: "\(response.code)", device: di.text,
+                    principal: session.principal, outcome: AccessOutcome(response),
+                    duration: took))
+            answer(response)
+        }
+    }
+
+    /// What waits for the device is given back: it must not be written before the session is confirmed.
+    func withdrawQueued() {
+        self.connection?.withdrawQueued()
+    }
+
+    /// The store has the session's route, and was asked after the pause of this revision.
+    func confirm(_ session: Session, at revision: UInt64) {
+        guard self.machine.session?.epoch == session.epoch else { return }
+        self.confirmedRevision = max(self.confirmedRevision, revision)
+    }
+
+    /// Whether the device answers a Ping in time; with the address of its end.
+    func probe(_ session: Session, completion: @escaping @Sendable (_ alive: String?) -> Void) {
+        guard self.machine.session?.epoch == session.epoch, let connection = self.connection else {
+            return completion(nil)
+        }
+        let peer = connection.peerAddress
+        connection.ping(deadline: .now() + TimeAmount(RouteTimes.contestPing)) { completion($0 ? peer : nil) }
+    }
+}

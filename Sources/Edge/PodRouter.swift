@@ -1,0 +1,30 @@
+package import Cloud
+package import CoAP
+
+/// Delivers to the sessions of this process directly, and to all other pods by way of `others`.
+package struct PodRouter: PodDelivery {
+    private let localPod: Pod
+    private let sessions: any Responder
+    private let others: (any PodDelivery)?
+
+    /// - Parameters:
+    ///   - localPod: this process.
+    ///   - sessions: delivers to the session of the device the first path segment names, or says `Undelivered`.
+    ///   - others: nil where there are no other pods.
+    package init(localPod: Pod, sessions: any Responder, others: (any PodDelivery)? = nil) {
+        self.localPod = localPod
+        self.sessions = sessions
+        self.others = others
+    }
+
+    package func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void) {
+        if pod.name == self.localPod.name {
+            self.sessions.respond(to: request, answer: answer)
+        } else if let others = self.others {
+            others.deliver(request, to: pod, answer: answer)
+        } else {
+            answer(
+                .edge(.serviceUnavailable, .unreachable, "pod \(pod.name) cannot be reached from here", maxAge: 10))
+        }
+    }
+}

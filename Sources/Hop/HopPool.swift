@@ -1,0 +1,106 @@
+package import Cloud
+package import CoAP
+package import CoAPTransport
+package import Logging
+package import NIOCore
+import NIOPosix
+import Synchronization
+
+/// What all connections of one pool have in common.
+struct HopPoolSettings: Sendable {
+    let me: HopPeer
+    let secrets: ClusterSecrets
+    let tls: HopTLS?
+    let limits: HopLimits
+    let dialer: CoAPDialer
+    let logger: Logger
+}
+
+/// Connections to our other programs, one for each event loop and target: opened on use, proven, asked for a sign of
+/// life when silent, closed when idle, dialled anew when lost.
+package final class HopPool: Sendable {
+    private let settings: HopPoolSettings
+    private let loops: [ObjectIdentifier: NIOLoopBoundBox<HopLoop>]
+    private let order: [NIOLoopBoundBox<HopLoop>]
+    private let next = Atomic<UInt>(0)
+
+    /// - Parameters:
+    ///   - name: who we are, `{pod name}.{boot id}`.
+    ///   - role: what we are: `northbound`, `coap-interface`.
+    ///   - tls: mutual TLS in front of the proof; nil: none.
+    ///   - loopWatch: is asked before each read; started before the pool is made.
+    package init(
+        group: any EventLoopGroup, name: String, role: String, secrets: ClusterSecrets, tls: HopTLS? = nil,
+        limits: HopLimits = HopLimits(), loopWatch: LoopWatch? = nil, logger: Logger
+    ) {
+        let settings = HopPoolSettings(
+            me: HopPeer(name: name, role: role), secrets: secrets, tls: tls, limits: limits,
+            dialer: CoAPDialer(
+                group: group, configuration: limits.initiator, limits: limits.transport, loopWatch: loopWatch,
+                logger: logger),
+            logger: logger)
+        self.settings = settings
+        let pairs = group.makeIterator().map { loop in
+            (
+                ObjectIdentifier(loop),
+                NIOLoopBoundBox.makeBoxSendingValue(
+                    HopLoop(eventLoop: loop, settings: settings), as: HopLoop.self, eventLoop: loop)
+            )
+        }
+        self.loops = Dictionary(pairs) { first, _ in first }
+        self.order = pairs.map(\.1)
+    }
+
+    /// Sends a request to `target`, over the connection of the event loop the caller is on, if it is one of ours.
+    ///
+    /// The request's `Deadline` says how long it may take; without one it is 20 s. Every failure is a response, made by
+    /// `HopOutcome`: with `Undelivered` it can be sent again, with `UnknownOutcome` nobody knows what became of it.
+    /// - Parameter answer: called exactly once, on one of the pool's event loops.
+    package func send(
+        _ request: Request, to target: HopTarget, answer: @escaping @Sendable (Response) -> Void
+    ) {
+        let time =
+            request.options.deadlineMilliseconds.map { TimeAmount.milliseconds(Int64($0)) }
+            ?? self.settings.limits.defaultDeadline
+        let hop = HopRequest(request: request, deadline: .now() + time, size: request.windowSize, answer: answer)
+        if let current = MultiThreadedEventLoopGroup.currentEventLoop, let box = self.loops[ObjectIdentifier(current)] {
+            box.value.send(hop, to: target)
+            return
+        }
+        let turn = self.next.add(1, ordering: .relaxed).oldValue
+        let box = self.order[Int(turn % UInt(self.order.count))]
+        box.eventLoop.execute { box.value.send(hop, to: target) }
+    }
+
+    /// Closes all connections at once, without a word: for a process that slept and cannot trust what it still has.
+    /// Requests in flight end as far as they had come; those of the event loop the caller is on have on return. The
+    /// next request opens a new connection.
+    package func closeAll(reason: String) {
+        self.onEachLoop { $0.closeAll(reason: reason) }
+    }
+
+    /// The same, for good: every request from here on is answered as unreachable.
+    package func shutDown() {
+        self.onEachLoop { $0.shutDown(reason: "this program is stopping") }
+    }
+
+    private func onEachLoop(_ work: @escaping @Sendable (HopLoop) -> Void) {
+        for box in self.order {
+            if box.eventLoop.inEventLoop {
+                work(box.value)
+            } else {
+                box.eventLoop.execute { work(box.value) }
+            }
+        }
+    }
+
+    /// How many connections there are, in all states.
+    package func connectionCount() async -> Int {
+        var count = 0
+        for box in self.order {
+            // The loop is gone: so are its connections.
+            count += (try? await box.eventLoop.submit { box.value.connectionCount }.get()) ?? 0
+        }
+        return count
+    }
+}

@@ -23,7 +23,10 @@ COPY Tests Tests
 RUN --mount=type=cache,id=coap-gateway-build-$TARGETARCH,target=/src/.build,sharing=locked \
     swift build -c release --static-swift-stdlib --product coap-gateway \
     && mkdir /out \
-    && strip -o /out/coap-gateway "$(swift build -c release --static-swift-stdlib --show-bin-path)/coap-gateway"
+    && strip -o /out/coap-gateway "$(swift build -c release --static-swift-stdlib --show-bin-path)/coap-gateway" \
+    && for name in coap-interface northbound registry mock-device; do \
+        ln /out/coap-gateway "/out/$name" || exit 1; \
+    done
 
 FROM debian:bookworm-slim
 # libmariadb3 brings the authentication plugins, caching_sha2_password among them, which MySQL 8 asks for by default.
@@ -31,12 +34,8 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libhiredis0.14 libmariadb3 libsqlite3-0 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
     && install -d -o 65532 -g 65532 -m 0700 /data
-# Mounted, not copied, so that the names are links to one file in one layer.
-RUN --mount=type=bind,from=build,source=/out,target=/out \
-    install -m 0755 /out/coap-gateway /usr/local/bin/coap-gateway \
-    && for name in coap-interface northbound registry mock-device; do \
-        ln /usr/local/bin/coap-gateway "/usr/local/bin/$name" || exit 1; \
-    done
+# In one step, so that the names stay links to one file.
+COPY --from=build /out/ /usr/local/bin/
 
 ARG VERSION=0.0.0
 ARG REVISION=unknown

@@ -73,8 +73,12 @@ struct SettingsTests {
                 let setting = settings.first { $0.name == ports[port["name"].text] }
                 #expect(setting?.defaultText == port["containerPort"].text)
             }
-            // The longest a request may be let to take, and what a stop needs besides.
-            #expect(try #require(deployment.pod["terminationGracePeriodSeconds"].number) >= 60)
+            let stop = try Self.read(
+                deployment.name, Self.environment(of: deployment).merging(["REQUEST_TIMEOUT": "60"]) { $1 })
+            let grace = try #require(deployment.pod["terminationGracePeriodSeconds"].number)
+            #expect(stop + .seconds(10) <= .seconds(grace), "\(deployment.name)")
+            // A Service gives every pod NAME_PORT, which may be a setting's name.
+            #expect(deployment.pod["enableServiceLinks"].isFalse)
         }
     }
 
@@ -168,12 +172,14 @@ struct SettingsTests {
         return environment
     }
 
-    private static func read(_ program: String, _ environment: [String: String]) throws {
+    /// How long a stop may take.
+    @discardableResult
+    private static func read(_ program: String, _ environment: [String: String]) throws -> Duration {
         let arguments = ProgramArguments()
-        switch program {
-        case "coap-interface": _ = try CoAPInterfaceSettings(arguments: arguments, environment: environment)
-        case "northbound": _ = try NorthboundSettings(arguments: arguments, environment: environment)
-        default: _ = try RegistrySettings(arguments: arguments, environment: environment)
+        return switch program {
+        case "coap-interface": try CoAPInterfaceSettings(arguments: arguments, environment: environment).stopTime
+        case "northbound": try NorthboundSettings(arguments: arguments, environment: environment).stopTime
+        default: try RegistrySettings(arguments: arguments, environment: environment).stopTime
         }
     }
 }

@@ -1,6 +1,7 @@
 import Cluster
 import FoundationEssentials
 import Gateway
+import Hop
 import SQLStore
 import ServiceShell
 import TestServers

@@ -1,5 +1,6 @@
 import Cloud
 package import CoAP
+package import CoAPTransport
 package import Logging
 package import NIOCore
 package import ServiceShell
@@ -21,9 +22,9 @@ package struct CoAPInterfaceContext: Sendable {
     package var limits: SessionMachine.Limits
     /// Whether no registry can be reached, so that nobody can renew a token.
     package var isRegistryUnreachable: @Sendable () -> Bool
-    /// Called on an event loop before something is written to a device: if the loop slept, it calls
-    /// `RouteKeeper.paused` before it returns.
-    package var checkPause: @Sendable (any EventLoop) -> Void
+    /// Notices when an event loop of the devices slept, and calls `RouteKeeper.paused` then. Its owner starts it; nil
+    /// where nobody else can take a session over.
+    package var watch: LoopWatch?
     /// Requests of devices and clients.
     package var accessLog: AccessLog
     /// Requests to devices, whoever asked.
@@ -39,8 +40,7 @@ package struct CoAPInterfaceContext: Sendable {
         publicEndpoint: String? = nil, registryTimeout: TimeAmount = .seconds(10),
         requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(),
         isRegistryUnreachable: @escaping @Sendable () -> Bool = { false },
-        checkPause: @escaping @Sendable (any EventLoop) -> Void = { _ in }, accessLog: AccessLog,
-        relayLog: AccessLog? = nil,
+        watch: LoopWatch? = nil, accessLog: AccessLog, relayLog: AccessLog? = nil,
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger
     ) {
         self.registry = registry
@@ -51,7 +51,7 @@ package struct CoAPInterfaceContext: Sendable {
         self.requestTimeout = requestTimeout
         self.limits = limits
         self.isRegistryUnreachable = isRegistryUnreachable
-        self.checkPause = checkPause
+        self.watch = watch
         self.accessLog = accessLog
         self.relayLog = relayLog ?? accessLog
         self.metrics = metrics

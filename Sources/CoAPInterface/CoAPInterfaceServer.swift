@@ -18,7 +18,7 @@ package struct CoAPInterfaceServer: Service {
     ) async throws -> CoAPInterfaceServer {
         let listener = try await CoAPListener.bind(
             host: host, port: port, group: group, configuration: configuration, limits: limits,
-            maximumConnections: maximumConnections, logger: context.logger
+            maximumConnections: maximumConnections, loopWatch: context.watch, logger: context.logger
         ) {
             DeviceConnection(context: context)
         }

@@ -14,7 +14,7 @@ extension DeviceConnection {
         _ request: Request, to di: DeviceID, deadline: NIODeadline?, answer: @escaping @Sendable (Response) -> Void
     ) {
         // A task that was queued while the process slept must not be the first to write.
-        self.connection.map { self.context.checkPause($0.eventLoop) }
+        self.turn?.check(now: .now())
         guard let session = self.machine.session, session.di == di, let connection = self.connection,
             let fence = request.options.fence, fence.uid == session.uid.text
         else { return answer(Relay.offline()) }

@@ -12,6 +12,8 @@ final class DeviceConnection: ConnectionDelegate {
     let context: CoAPInterfaceContext
     var machine: SessionMachine
     var connection: CoAPConnection?
+    /// Tells whether our event loop slept.
+    var turn: LoopTurn?
     var timer: Scheduled<Void>?
     var timerDeadline: NIODeadline?
     /// When each request came, for its access line.
@@ -35,6 +37,7 @@ final class DeviceConnection: ConnectionDelegate {
 
     func connectionOpened(_ connection: CoAPConnection) {
         self.connection = connection
+        self.turn = self.context.watch?.turn(of: connection.eventLoop)
         self.logger.debug("connection opened", metadata: .init([.peerAddress: connection.peerAddress]))
         self.schedule()
     }

@@ -2,7 +2,7 @@ package import Cloud
 import CoAPTransport
 package import Edge
 package import Logging
-import NIOCore
+package import NIOCore
 import ServiceLifecycle
 import ServiceShell
 import Synchronization
@@ -38,7 +38,7 @@ package final class RouteKeeper: Service {
     let logger: Logger
     let epochs: EpochSource
     let fence = PauseFence()
-    let onPause: @Sendable (Duration) -> Void
+    let onPause: @Sendable (TimeAmount) -> Void
     let state = Mutex(State())
 
     /// - Parameters:
@@ -49,7 +49,7 @@ package final class RouteKeeper: Service {
         routes: any RouteStore, sessions: SessionTable, pod: Pod, pods: (any PodDelivery)? = nil,
         events: (any EventLog)? = nil, clock: any WallClock = SystemWallClock(),
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger,
-        onPause: @escaping @Sendable (Duration) -> Void = { _ in }
+        onPause: @escaping @Sendable (TimeAmount) -> Void = { _ in }
     ) {
         self.routes = routes
         self.sessions = sessions
@@ -205,7 +205,7 @@ package final class RouteKeeper: Service {
     /// An event loop slept for so long that another pod may have taken over any session: none is written to until the
     /// store has confirmed it, or proves unreachable. To be called before anything that was read or queued meanwhile is
     /// acted on.
-    package func paused(_ gap: Duration) {
+    package func paused(_ gap: TimeAmount) {
         self.fence.raise()
         for handle in self.sessions.handles() {
             handle.connection.onLoop { $0.withdrawQueued() }
@@ -214,7 +214,7 @@ package final class RouteKeeper: Service {
         self.metrics.paused()
         self.logger.warning(
             "this process slept: sessions are confirmed anew",
-            metadata: .init([.durationMilliseconds: "\(gap.clampedMilliseconds)"]))
+            metadata: .init([.durationMilliseconds: "\(gap.nanoseconds / 1_000_000)"]))
         self.assertAll()
     }
 }

@@ -237,10 +237,7 @@ struct PodBench {
     let a: Member
     let b: Member
 
-    static func with(
-        checkPause: @escaping @Sendable (RouteKeeper) -> Void = { _ in },
-        _ body: (PodBench) async throws -> Void
-    ) async throws {
+    static func with(_ body: (PodBench) async throws -> Void) async throws {
         let clock = SteppingClock()
         let routes = MoodyRoutes(clock: clock)
         let pods = LocalPods()
@@ -257,8 +254,7 @@ struct PodBench {
                 configuration: ConnectionConfiguration(), maximumConnections: 100, stopGrace: .zero,
                 context: CoAPInterfaceContext(
                     registry: OpenRegistry(), edge: keeper.sessions, keeper: keeper,
-                    checkPause: { _ in checkPause(keeper) }, accessLog: AccessLog(mode: .off, logger: logger),
-                    logger: logger))
+                    accessLog: AccessLog(mode: .off, logger: logger), logger: logger))
             return Member(pod: keeper.pod, keeper: keeper, server: server)
         }
         let bench = PodBench(

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import CoAPInterface
+@testable import CoAPTransport
 
 @Suite("Sessions across pods", .timeLimit(.minutes(1)))
 struct PodsTests {
@@ -313,29 +314,31 @@ struct PodsTests {
 
     @Test("A pause that is noticed at the moment of writing lets nothing out, and gives back what was queued")
     func pauseAtWriting() async throws {
-        let pausesNow = Atomic(false)
-        try await PodBench.with(
-            checkPause: { keeper in
-                if pausesNow.exchange(false, ordering: .relaxed) { keeper.paused(.seconds(6)) }
-            },
-            { bench in
-                let peer = try await bench.lamp(bench.a)
-                bench.routes.become(.silent)
-                try await withThrowingTaskGroup(of: Response.self) { tasks in
-                    for _ in 0..<18 {
-                        tasks.addTask { await bench.pods.deliver(PodBench.request(), to: bench.a.pod) }
-                    }
-                    var received: [Message] = []
-                    for _ in 0..<16 { received.append(try await peer.receiveRequest(.post, "light")) }
-                    pausesNow.store(true, ordering: .relaxed)
+        try await PodBench.with { bench in
+            let peer = try await bench.lamp(bench.a)
+            let session = try #require(bench.a.sessions.find(try Self.lampID()))
+            bench.routes.become(.silent)
+            try await withThrowingTaskGroup(of: Response.self) { tasks in
+                for _ in 0..<18 {
                     tasks.addTask { await bench.pods.deliver(PodBench.request(), to: bench.a.pod) }
-                    // Two that were queued, and the one that noticed.
-                    for _ in 0..<3 { #expect(try await tasks.next()?.options.undelivered == .moving) }
-                    for message in received { try await peer.answer(message, Response(.changed)) }
-                    for _ in 0..<16 { #expect(try await tasks.next()?.code == .changed) }
                 }
-                try await peer.expectSilence()
-            })
+                var received: [Message] = []
+                for _ in 0..<16 { received.append(try await peer.receiveRequest(.post, "light")) }
+                let keeper = bench.a.keeper
+                // As if the loop had not turned for 6 s.
+                session.connection.onLoop { connection in
+                    connection.turn = LoopTurn(limit: .seconds(5), start: .now() - .seconds(6)) {
+                        keeper.paused($0)
+                    }
+                }
+                tasks.addTask { await bench.pods.deliver(PodBench.request(), to: bench.a.pod) }
+                // Two that were queued, and the one that noticed.
+                for _ in 0..<3 { #expect(try await tasks.next()?.options.undelivered == .moving) }
+                for message in received { try await peer.answer(message, Response(.changed)) }
+                for _ in 0..<16 { #expect(try await tasks.next()?.code == .changed) }
+            }
+            try await peer.expectSilence()
+        }
     }
 }
 

@@ -225,9 +225,15 @@ final class Bench: Sendable {
 
     /// The hrefs a device's owner finds, with these queries.
     func discovered(by device: Signed, _ queries: [String] = []) async throws -> [String] {
-        let response = await self.send(.get, OCFPath.discovery, queries: queries, as: device)
-        try #require(response.code == .content, "\(response.diagnostic ?? "")")
-        return try response.item()?.elements?.compactMap { $0["href"]?.string } ?? []
+        var hrefs: [String] = []
+        var page: String?
+        repeat {
+            let response = await self.send(.get, OCFPath.discovery, queries: queries, as: device) { $0.page = page }
+            try #require(response.code == .content, "\(response.diagnostic ?? "")")
+            hrefs += try response.item()?.elements?.compactMap { $0["href"]?.string } ?? []
+            page = response.options.page
+        } while page != nil
+        return hrefs
     }
 }
 

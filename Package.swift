@@ -155,7 +155,8 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "Cluster", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers",
+                "Cluster", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport",
+                "TestServers",
                 nioCore,
                 nioPosix, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry", "mock-device",
             ]),

@@ -1,5 +1,5 @@
 package import Edge
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// Lets no request wait for a device to come back to a process that stops. It stands last among the services, so it
 /// stops first.

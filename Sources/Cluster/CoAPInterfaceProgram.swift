@@ -1,10 +1,109 @@
+import Cloud
+import CoAPInterface
+import CoAPTransport
+import Edge
+import Hop
+import NIOCore
+import OCF
+import RedisStore
+import RegistryReach
 package import ServiceShell
 
-/// The command `coap-interface`.
+/// The command `coap-interface`: devices in, requests to registry and other pods out.
 package enum CoAPInterfaceProgram: ServerProgram {
     package static func start(
-        _ configuration: CoAPInterfaceSettings, metrics: MetricsRegistry
+        _ settings: CoAPInterfaceSettings, metrics: MetricsRegistry
     ) async throws -> StartedProgram {
-        throw ConfigurationError(program: "coap-interface", problems: [.usage("not wired")])
+        try await StartUndo.guarding { undo in
+            let context = ProgramContext(
+                CoAPInterfaceSettings.program, settings.process, metrics: metrics, checks: [], undo: &undo)
+            return try await Self.assemble(settings, context)
+        }
+    }
+
+    private static func assemble(
+        _ settings: CoAPInterfaceSettings, _ context: ProgramContext
+    ) async throws -> StartedProgram {
+        let name = settings.pod.bootName()
+        let fence = LateFence()
+        let loopWatch = LoopWatch(limit: .init(RouteTimes.loopPause)) { fence.paused($0) }
+        loopWatch.start(on: context.loops.group)
+        let reach = try ClusterReach(settings.reach, context, name: name, loopWatch: loopWatch)
+        let inside = LateResponder(waiting: "this pod is starting")
+        let podPort = try await Self.bindPods(settings, context, name: name, loopWatch: loopWatch, inside)
+        let address = settings.pod.endpoint(boundTo: settings.process.bindAddress, port: podPort.port)
+        let keeper = Self.keeper(Pod(name: name, address: address), context, reach, podPort)
+        fence.becomes(keeper)
+        inside.becomes(PodResponder(keeper: keeper))
+        let logs = (devices: context.accessLog("coap-interface"), relay: context.accessLog("coap-interface.relay"))
+        let edge = Self.edge(keeper, settings, context, reach)
+        let coap = try await context.bindDevices(
+            settings.devices,
+            CoAPInterfaceContext(
+                registry: reach.registry, edge: edge, keeper: keeper,
+                publicEndpoint: settings.devices.publicEndpoint, requestTimeout: .init(settings.requests.timeout),
+                isRegistryUnreachable: { reach.balancer.unreachableFor() != nil },
+                watch: loopWatch, accessLog: logs.devices, relayLog: logs.relay,
+                logger: context.logger("coap-interface")))
+        let admin = try await context.bindAdmin(
+            logs: ["coap-interface": logs.devices, "relay": logs.relay], served: ["coap-interface", "relay"],
+            sessions: { keeper.sessions.count })
+        return StartedProgram(
+            ports: ["coap": coap.port, "pod": podPort.port, "admin": admin.port],
+            services: [context.loops] + reach.services
+                + [Self.follower(keeper.sessions, context, reach), admin, keeper, podPort, coap, EdgeStop(edge: edge)],
+            details: ["pod": name, "pod.address": address])
+    }
+
+    /// Takes the port of the other programs.
+    private static func bindPods(
+        _ settings: CoAPInterfaceSettings, _ context: ProgramContext, name: String, loopWatch: LoopWatch,
+        _ responder: LateResponder
+    ) async throws -> HopListener {
+        try await context.bindHop(
+            port: settings.podPort, variable: "POD_PORT", name: name, inside: settings.inside, pod: settings.pod,
+            loopWatch: loopWatch, responder)
+    }
+
+    private static func keeper(
+        _ pod: Pod, _ context: ProgramContext, _ reach: ClusterReach, _ podPort: HopListener
+    ) -> RouteKeeper {
+        RouteKeeper(
+            routes: reach.routes, sessions: SessionTable(), pod: pod, pods: PodsByHop(pool: reach.pool),
+            events: RedisEventLog(client: reach.redis), logger: context.logger("routes"),
+            onPause: { _ in
+                // Whoever waits for an answer over them has given up meanwhile, or asks again.
+                reach.pool.closeAll(reason: "this process slept")
+                podPort.closeAll(reason: "this process slept")
+            })
+    }
+
+    /// For CoAP clients, whose devices may be at any pod.
+    private static func edge(
+        _ keeper: RouteKeeper, _ settings: CoAPInterfaceSettings, _ context: ProgramContext, _ reach: ClusterReach
+    ) -> EdgeResponder {
+        EdgeResponder(
+            pods: PodRouter(
+                localPod: keeper.pod, sessions: keeper.sessions, others: PodsByHop(pool: reach.pool)),
+            routes: reach.routes, name: keeper.pod.name, localPod: keeper.pod,
+            registry: RegistryClient(reach.registry, caller: "edge"), group: context.loops.group,
+            timeout: settings.requests.timeout)
+    }
+
+    private static func follower(
+        _ sessions: SessionTable, _ context: ProgramContext, _ reach: ClusterReach
+    ) -> ChangeFollower {
+        ChangeFollower(
+            reach.balancer, caller: "coap-interface", cache: reach.cache, logger: context.logger("changes"),
+            changed: { sessions.endNow($0) },
+            sessions: { sessions.listed().map { Login(uid: $0.uid, di: $0.di, family: $0.family) } })
+    }
+
+    package static func sentence(_ error: any Error) -> String { Failures.sentence(error) }
+}
+
+extension CoAPInterfaceSettings {
+    var reach: ReachSettings {
+        ReachSettings(registry: self.registry, redis: self.redis, inside: self.inside, pod: self.pod)
     }
 }

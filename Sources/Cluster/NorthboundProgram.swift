@@ -1,10 +1,56 @@
+import Cloud
+import Edge
+import Northbound
+import OCF
+import RegistryReach
 package import ServiceShell
 
-/// The command `northbound`.
+/// The command `northbound`: HTTP in, requests to registry and pods out.
 package enum NorthboundProgram: ServerProgram {
     package static func start(
-        _ configuration: NorthboundSettings, metrics: MetricsRegistry
+        _ settings: NorthboundSettings, metrics: MetricsRegistry
     ) async throws -> StartedProgram {
-        throw ConfigurationError(program: "northbound", problems: [.usage("not wired")])
+        try await StartUndo.guarding { undo in
+            let context = ProgramContext(
+                NorthboundSettings.program, settings.process, metrics: metrics, checks: [], undo: &undo)
+            return try await Self.assemble(settings, context)
+        }
     }
+
+    private static func assemble(
+        _ settings: NorthboundSettings, _ context: ProgramContext
+    ) async throws -> StartedProgram {
+        let name = settings.pod.bootName()
+        let reach = try ClusterReach(settings.reach, context, name: name)
+        let edge = EdgeResponder(
+            pods: PodsByHop(pool: reach.pool), routes: reach.routes, name: name,
+            registry: RegistryClient(reach.registry, caller: "edge"), group: context.loops.group,
+            timeout: settings.requests.timeout)
+        let accessLog = context.accessLog("northbound")
+        let http = try await context.bindHTTP(
+            settings.http.northbound(settings.process, timeout: settings.requests),
+            registry: RegistryClient(reach.registry), devices: edge, presence: reach.routes,
+            sessions: EndedByChanges(), accessLog: accessLog)
+        let admin = try await context.bindAdmin(logs: ["northbound": accessLog], served: ["northbound"])
+        let follower = ChangeFollower(
+            reach.balancer, caller: "northbound", cache: reach.cache, logger: context.logger("changes"))
+        return StartedProgram(
+            ports: ["http": http.port, "admin": admin.port],
+            services: [context.loops] + reach.services + [follower, admin, http, EdgeStop(edge: edge)],
+            details: ["pod": name])
+    }
+
+    package static func sentence(_ error: any Error) -> String { Failures.sentence(error) }
+}
+
+extension NorthboundSettings {
+    var reach: ReachSettings {
+        ReachSettings(registry: self.registry, redis: self.redis, inside: self.inside, pod: self.pod)
+    }
+}
+
+/// Sessions are in other processes, which learn from the registry's changes that one must end.
+private struct EndedByChanges: SessionEnder {
+    func end(_ devices: [DeviceID], reason: String) async {}
+    func end(_ change: Change) async {}
 }

@@ -147,6 +147,12 @@ extension ScriptedPeer {
 package struct SignedIn: Sendable {
     package let login: IssuedLogin
     package let peer: ScriptedPeer
+
+    package init(login: IssuedLogin, peer: ScriptedPeer) {
+        self.login = login
+        self.peer = peer
+    }
+
     package var di: String { self.login.di }
     package var uid: String { self.login.uid }
 

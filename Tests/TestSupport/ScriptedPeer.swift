@@ -109,6 +109,14 @@ package final class ScriptedPeer: Sendable {
         }
     }
 
+    /// The next message, nil once the connection has ended: for who serves a connection for as long as it lasts.
+    package func receiveOrEnd() async throws -> Message? {
+        switch try await self.inbox.next(on: self.channel.eventLoop) {
+        case .message(let message): message
+        case .closed: nil
+        }
+    }
+
     /// The next message that is not a CSM: ours may come at any time.
     package func receivePastCSM() async throws -> Message {
         while true {

@@ -50,7 +50,8 @@ struct RegistryDesk: Service {
             clock: clock, accessLog: self.accessLog, logger: self.logger)
         let housekeeping = Housekeeping(identity: identity, logger: self.context.logger("housekeeping"))
         let watch = DependencyWatch(self.context.dependencies, self.probes(store))
-        // Nobody is told anything by a clock that may be wrong; if the database cannot say, its own next call fails too.
+        // Nobody is told anything by a clock that may be wrong; if the database cannot say, its own next call fails
+        // too.
         try? await clock.refresh()
         self.front.becomes(registry)
         try await withThrowingDiscardingTaskGroup { group in

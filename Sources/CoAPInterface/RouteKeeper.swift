@@ -112,7 +112,7 @@ package final class RouteKeeper: Service {
                 guard self.state.withLock({ $0.sweep.renewed(renewal) }) else { return }
                 self.assertAll()
             case .failure(let error):
-                self.state.withLock { $0.sweep.renewalFailed() }
+                self.state.withLock { $0.sweep.renewalFailed(now: .now()) }
                 self.storeFailed(error.reason, since: fenceRevision)
             }
         }

@@ -23,6 +23,8 @@ struct RouteSweep {
 
     /// Assertions a second, when all are due.
     static let rate = 2000
+    /// How soon a renewal that failed is tried again.
+    static let renewalRetry = TimeAmount.milliseconds(250)
     /// Under way at a time, while the store is slow.
     static let maximumUnderWay = 1000
     /// More that failed than these are not remembered one by one: then all are asserted.
@@ -131,9 +133,12 @@ struct RouteSweep {
         return isAll
     }
 
-    mutating func renewalFailed() {
+    /// The store could not take it. It is asked again soon: until the lease is there, nobody sends requests here.
+    mutating func renewalFailed(now: NIODeadline) {
         self.isRenewing = false
         self.isReachable = false
+        let soon = now + Self.renewalRetry
+        self.nextRenewal = min(self.nextRenewal ?? soon, soon)
     }
 
     mutating func assertAll(_ entries: [Entry]) {

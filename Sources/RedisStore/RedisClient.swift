@@ -24,8 +24,8 @@ package struct RedisHealth: Hashable, Sendable {
 /// listen to.
 ///
 /// One for all commands, and not one per event loop: it carries several times what the busiest pod needs, it keeps the
-/// commands of a process in order, and there is one answer to whether Redis is there. Nothing queues while it is not: what
-/// is asked then fails at once.
+/// commands of a process in order, and there is one answer to whether Redis is there. Nothing queues while it is not:
+/// what is asked then fails at once.
 package final class RedisClient: Service {
     private struct State {
         var connection: RedisConnection?

@@ -9,8 +9,8 @@ struct RedisRequest: Sendable {
     let completion: @Sendable (Result<RedisValue, RedisError>) -> Void
 }
 
-/// A connection that is logged in, for whoever is on any thread. What is sent in one turn of the event loop goes out in one
-/// write.
+/// A connection that is logged in, for whoever is on any thread. What is sent in one turn of the event loop goes out in
+/// one write.
 final class RedisConnection: Sendable {
     private struct Inbox {
         var requests: [RedisRequest] = []

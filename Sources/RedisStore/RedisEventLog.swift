@@ -3,8 +3,8 @@ import NIOCore
 
 /// A stream of events for each owner, in Redis.
 ///
-/// Trimmed to about `EventLogLimits.perOwner` by each new event, and gone `EventLogLimits.age` after the last. Older events
-/// within a stream that lives on are not shown; trimming by age would need Redis 6.2.
+/// Trimmed to about `EventLogLimits.perOwner` by each new event, and gone `EventLogLimits.age` after the last. Older
+/// events within a stream that lives on are not shown; trimming by age would need Redis 6.2.
 package final class RedisEventLog: EventLog {
     private let client: RedisClient
     private let keys: RedisKeys

@@ -5,8 +5,8 @@ import Synchronization
 /// The leases of pods, read from Redis, and remembered for a moment: many devices are on few pods.
 ///
 /// What is remembered is when the pod was last seen, by the store's clock; so "held" stays right for as long as the
-/// remembered moment proves it, and anything else is asked for. Only a lease that was given back may be held for a second
-/// more, by when its pod has no sessions.
+/// remembered moment proves it, and anything else is asked for. Only a lease that was given back may be held for a
+/// second more, by when its pod has no sessions.
 final class RedisLeases: Sendable {
     private static let memory: Duration = .seconds(1)
     private static let maximumPods = 4096

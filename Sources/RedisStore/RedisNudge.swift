@@ -1,8 +1,8 @@
 package import Cloud
 import NIOCore
 
-/// Nudges over Redis' channels. Whoever listens is also told each time that the listening begins anew, since what was sent
-/// meanwhile is lost.
+/// Nudges over Redis' channels. Whoever listens is also told each time that the listening begins anew, since what was
+/// sent meanwhile is lost.
 package final class RedisNudge: Nudge {
     private let client: RedisClient
     private let keys: RedisKeys

@@ -3,8 +3,8 @@ import NIOCore
 
 /// Takes what the server sends apart, with hiredis' reader, which does no input itself.
 ///
-/// The reader nests at most 7 arrays and refuses more. It has no bound of its own on sizes; hence ours on the bytes of an
-/// answer that is not complete, and on the elements an array may announce.
+/// The reader nests at most 7 arrays and refuses more. It has no bound of its own on sizes; hence ours on the bytes of
+/// an answer that is not complete, and on the elements an array may announce.
 final class RedisReader {
     static let maximumElements = 65_536
 

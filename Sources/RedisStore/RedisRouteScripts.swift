@@ -101,8 +101,8 @@ enum RedisRouteScripts {
             return redis.call('DEL', KEYS[1])
             """#)
 
-    /// Reads a route, and unless it is live, notes who waits for it. The pod's lease is kept elsewhere: whoever finds out
-    /// that it lapsed looks again and says that he waits in any case.
+    /// Reads a route, and unless it is live, notes who waits for it. The pod's lease is kept elsewhere: whoever finds
+    /// out that it lapsed looks again and says that he waits in any case.
     ///
     /// KEYS route, wait. ARGV shift, edge or '', '1' to wait in any case, lifetime of the note in ms, most edges.
     static let look = RedisScript(

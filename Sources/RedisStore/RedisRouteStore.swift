@@ -2,7 +2,8 @@ package import Cloud
 import NIOCore
 import Synchronization
 
-/// The routes of a cluster, in Redis. Every writer is one script on the keys of one device; docs/redis.md describes them.
+/// The routes of a cluster, in Redis. Every writer is one script on the keys of one device; docs/redis.md describes
+/// them.
 package final class RedisRouteStore: RouteStore {
     /// For how long an edge is told of a device it waits for. Longer than it waits between two looks.
     package static let waitLifetime: Duration = .seconds(25)
@@ -212,6 +213,22 @@ package final class RedisRouteStore: RouteStore {
         }
     }
 
+    package func lease(of pod: Pod, completion: @escaping Completion<PodLease>) {
+        let deadline = Self.deadline(.seconds(2))
+        self.client.send(RedisCommand("TIME"), deadline: deadline) { answer in
+            let words = answer.map { $0.elements?.compactMap { $0.text.flatMap { Int64($0) } } ?? [] }
+            switch words {
+            case .failure(let error): completion(.failure(RouteStoreUnavailable(reason: "\(error)")))
+            case .success(let words):
+                guard words.count == 2 else {
+                    return completion(.failure(RouteStoreUnavailable(reason: "Redis told no time")))
+                }
+                let now = Timestamp(milliseconds: words[0] * 1000 + words[1] / 1000) + self.shift()
+                self.leases.find(pod.name, now: now, deadline: deadline) { completion($0.unavailable()) }
+            }
+        }
+    }
+
     package func resign(_ pod: Pod) {
         self.leases.forget(pod.name)
         self.client.send(RedisCommand("DEL", self.keys.pod(pod.name)), deadline: Self.deadline(.seconds(2))) { _ in
@@ -221,8 +238,8 @@ package final class RedisRouteStore: RouteStore {
 
     // MARK: - How it is sent
 
-    /// - Parameter isOrdered: nobody waits for the answer, so what is sent next must come after it, also when the server
-    ///   does not know the script yet.
+    /// - Parameter isOrdered: nobody waits for the answer, so what is sent next must come after it, also when the
+    ///   server does not know the script yet.
     private func run(
         _ script: RedisScript, isOrdered: Bool = false, keys: [String], _ arguments: [String],
         within: Duration = .seconds(2),

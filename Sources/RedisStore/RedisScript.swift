@@ -2,8 +2,8 @@ import Cloud
 import NIOCore
 
 /// A Lua script that runs within Redis, in one step. It names every key it touches, and touches those of one device or
-/// pod only, so that it also runs where keys are spread over several servers. Scripts read the time and then write, which
-/// needs replication by effects: the default from Redis 5 on.
+/// pod only, so that it also runs where keys are spread over several servers. Scripts read the time and then write,
+/// which needs replication by effects: the default from Redis 5 on.
 package struct RedisScript: Sendable {
     package let text: String
     /// What EVALSHA calls it.

@@ -1,7 +1,7 @@
 package import NIOCore
 
-/// The rules of the connection that listens: the login, a subscription for each channel, a sign of life now and then. Does
-/// no input or output.
+/// The rules of the connection that listens: the login, a subscription for each channel, a sign of life now and then.
+/// Does no input or output.
 package struct RedisSubscriptionMachine: ~Copyable {
     package enum ReceiveAction: Equatable {
         case wait

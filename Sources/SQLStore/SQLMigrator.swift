@@ -1,8 +1,8 @@
 /// Brings a database's schema up to date.
 ///
-/// Two versions of the program run side by side during a rollout. So a database says two things: which version its schema
-/// has, and the oldest version a program may know and still work with it (`SQLMigration.oldestProgram`). A program
-/// leaves a newer schema alone when it is made for it, and refuses it otherwise.
+/// Two versions of the program run side by side during a rollout. So a database says two things: which version its
+/// schema has, and the oldest version a program may know and still work with it (`SQLMigration.oldestProgram`). A
+/// program leaves a newer schema alone when it is made for it, and refuses it otherwise.
 struct SQLMigrator {
     let migrations: [SQLMigration]
     /// How long to wait while another program migrates the same database.
@@ -10,9 +10,9 @@ struct SQLMigrator {
 
     var newest: Int { self.migrations.map(\.version).max() ?? 0 }
 
-    /// Applies what is missing, in one transaction where the database keeps schema changes in one (SQLite). MySQL commits
-    /// each: there one program migrates, the others wait for its lock, and one that died half way left steps that are
-    /// found done.
+    /// Applies what is missing, in one transaction where the database keeps schema changes in one (SQLite). MySQL
+    /// commits each: there one program migrates, the others wait for its lock, and one that died half way left steps
+    /// that are found done.
     ///
     /// - Returns: the versions before and after.
     /// - Throws: `newerSchema`, with nothing changed, when the database is made for newer programs only; `locked` when

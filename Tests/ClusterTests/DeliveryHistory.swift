@@ -1,8 +1,8 @@
 /// What the logs of pods tell of deliveries: who wrote what to whom under which epoch, and what was acknowledged.
 ///
-/// One rule: an epoch of a device has one pod, and a pod that has acknowledged a takeover writes nothing under a smaller
-/// epoch any more. The order within one pod's log is the order of its events; nothing is concluded from the clocks of
-/// two pods.
+/// One rule: an epoch of a device has one pod, and a pod that has acknowledged a takeover writes nothing under a
+/// smaller epoch any more. The order within one pod's log is the order of its events; nothing is concluded from the
+/// clocks of two pods.
 struct DeliveryHistory: Sendable {
     private(set) var deliveries = 0
     private(set) var acknowledgements = 0

@@ -77,7 +77,7 @@ struct PodFaultTests {
                 port: cluster.coapInterfaces[0].port("coap"), staysHalfOpen: true)
             let first = try await login.signIn(on: slow)
             let second = try await login.signIn(on: cluster.connect(to: 1))
-            try await first.peer.receiveAbort()
+            #expect(try await first.peer.receivePastCSM().code == .abort)
             async let served = AnsweringDevice.serve(second.peer, saying: "second")
             await first.peer.close()
             for door in cluster.northbounds.indices {

@@ -74,7 +74,7 @@ struct StoreFaultTests {
         await redis.stop()
     }
 
-    @Test("bad-inputs: a wrong Redis password is named with its setting, devices sign in all the same, HTTP gets 503")
+    @Test("BI-68: a wrong Redis password is named with its setting, devices sign in all the same, HTTP gets 503")
     func wrongPassword() async throws {
         let redis = try await RedisServer.start(.password("right"))
         let shape = RunningCluster.Shape(
@@ -98,7 +98,6 @@ struct StoreFaultTests {
     @Test("MySQL is killed and restarted: requests go on, sign-ups get 5.03, nothing acknowledged is lost")
     func killedMySQL() async throws {
         let database = try await MariaDBServer()
-        try await database.start()
         try await RunningCluster.with(.init(database: database)) { cluster in
             let owner = try await cluster.owner("alice")
             let device = try await cluster.device("lamp", of: owner, at: 0)
@@ -140,7 +139,6 @@ struct StoreFaultTests {
     @Test("MySQL stalls for 5 s: sign-ins that need it get 5.03, cached ones succeed, and all works afterwards")
     func stalledMySQL() async throws {
         let database = try await MariaDBServer()
-        try await database.start()
         try await RunningCluster.with(.init(database: database)) { cluster in
             let owner = try await cluster.owner("alice")
             let device = try await cluster.device("lamp", of: owner, at: 0)
@@ -151,7 +149,7 @@ struct StoreFaultTests {
             let began = ContinuousClock.now
             let answer = try await cluster.connect(to: 1).ask(
                 .signIn(uid: login.uid, di: login.di, accessToken: login.accessToken))
-            #expect(answer.code == .serviceUnavailable, "bad-inputs 43: never 4.01")
+            #expect(answer.code == .serviceUnavailable, "BI-43: never 4.01")
             while began.duration(to: .now) < .seconds(5) {
                 #expect(try await cluster.http(0).get("/lamp/light", token: owner.token).text == "lamp")
             }
@@ -202,7 +200,6 @@ struct StoreFaultTests {
     func bothDown() async throws {
         let redis = try await RedisServer.start()
         let database = try await MariaDBServer()
-        try await database.start()
         try await RunningCluster.with(.init(database: database, redis: redis)) { cluster in
             let owner = try await cluster.owner("alice")
             let device = try await cluster.device("lamp", of: owner, at: 0)

@@ -112,6 +112,15 @@ struct RouteSweepTests {
         #expect(!sweep.isReachable)
     }
 
+    @Test("A renewal that fails is tried again soon: a pod without a lease is sent nothing")
+    func failedRenewal() {
+        var sweep = RouteSweep()
+        #expect(sweep.tick(now: Self.start).renews == true)
+        sweep.renewalFailed(now: Self.start)
+        #expect(sweep.tick(now: Self.start + .milliseconds(200)).renews == false)
+        #expect(sweep.tick(now: Self.start + .milliseconds(250)) == .init(renews: true))
+    }
+
     @Test("What got no answer, or began without the store, is asserted once the store answers again, newest first")
     func again() throws {
         var sweep = try Self.steady(10)

@@ -106,7 +106,7 @@ struct HopPoolTests {
     @Test("Where nobody listens a request is unreachable, the next at once, and after the back-off it is tried again")
     func refused() async throws {
         var limits = HopLimits()
-        limits.firstBackOff = .milliseconds(400)
+        limits.firstBackOff = .seconds(3)
         let first = try await HopServer.bind()
         let port = first.listener.port
         await first.listener.stop()

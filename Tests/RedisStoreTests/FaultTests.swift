@@ -82,7 +82,8 @@ struct FaultTests {
                     return await group.reduce(into: []) { $0.append($1) }
                 }
                 #expect(outcomes.allSatisfy { $0 })
-                #expect(NIODeadline.now() - start < .milliseconds(1500))
+                // Well before the server goes on, however busy the machine is.
+                #expect(NIODeadline.now() - start < .milliseconds(1900))
                 #expect(!client.isConnected)
                 // From now on at once.
                 let second = NIODeadline.now()
@@ -90,7 +91,7 @@ struct FaultTests {
                     throw PeerError("a stopped server is asked")
                 }
                 #expect(reason.contains("has not answered"))
-                #expect(NIODeadline.now() - second < .milliseconds(300))
+                #expect(NIODeadline.now() - second < .milliseconds(1000))
                 try await eventually("2 s are over") { NIODeadline.now() - start > .seconds(2) }
                 server.resume()
                 try await eventually("it answers again") { client.isConnected }

@@ -4,8 +4,8 @@ import RedisStore
 import TestSupport
 import Testing
 
-/// A server that says what a test wants: first the login as a master answers it, then, to the next command, bytes of the
-/// test's choice.
+/// A server that says what a test wants: first the login as a master answers it, then, to the next command, bytes of
+/// the test's choice.
 private final class FakeServer: Sendable {
     enum Behaviour: Sendable {
         /// To the first commands of each connection, instead of the login.

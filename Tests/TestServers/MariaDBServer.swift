@@ -3,8 +3,8 @@ import Glibc
 import Synchronization
 import TestSupport
 
-/// A real MariaDB server in a data directory of its own, on a free port of 127.0.0.1. It ends with the test process, even
-/// if that is killed.
+/// A real MariaDB server in a data directory of its own, on a free port of 127.0.0.1. It ends with the test process,
+/// even if that is killed.
 package final class MariaDBServer: Sendable {
     package static let user = "gateway"
     package static let password = "not-a-secret-of-anybody"

@@ -3,11 +3,11 @@ package import Glibc
 import Synchronization
 import TestSupport
 
-/// A server of somebody else (a database, a cache) that tests run against. It dies with the process that started it, also
-/// when that one is killed.
+/// A server of somebody else (a database, a cache) that tests run against. It dies with the process that started it,
+/// also when that one is killed.
 package final class ServerProcess: Sendable {
-    /// The server runs beneath a shell that ends it once our end of the shell's standard input is gone. A server that is
-    /// gone already is left alone: its number may be another process's by then.
+    /// The server runs beneath a shell that ends it once our end of the shell's standard input is gone. A server that
+    /// is gone already is left alone: its number may be another process's by then.
     private static let watchdog = """
         exec 3<&0
         "$@" 3<&- </dev/null &
@@ -23,7 +23,8 @@ package final class ServerProcess: Sendable {
     /// The server itself.
     package let pid: pid_t
 
-    /// Starts `arguments[0]`, an absolute path, and returns as soon as it has a process; `waitFor` tells when it serves.
+    /// Starts `arguments[0]`, an absolute path, and returns as soon as it has a process; `waitFor` tells when it
+    /// serves.
     package init(
         _ arguments: [String], environment: [String: String] = [:], directory: String = Subprocess.root
     ) async throws {

@@ -1,7 +1,7 @@
 /// Where a MySQL or MariaDB server listens.
 package struct MySQLAddress: Hashable, Sendable, CustomStringConvertible {
     package static let defaultPort = 3306
-    /// RFC 1123 §2.1 wants at most 255 characters of a host's name.
+    /// What a host name can have at most.
     package static let maximumHostBytes = 255
 
     /// A name or an address; IPv6 without brackets.

@@ -46,8 +46,8 @@ package struct MySQLDriver: SQLDriver {
     }
 }
 
-/// How often a server is dialled that does not answer: one attempt, then a pause that grows, in which every call is told
-/// the last error at once. Otherwise each call of a storm would dial, and wait, for itself.
+/// How often a server is dialled that does not answer: one attempt, then a pause that grows, in which every call is
+/// told the last error at once. Otherwise each call of a storm would dial, and wait, for itself.
 struct MySQLDialPace {
     static let firstPause = Duration.milliseconds(100)
     static let longestPause = Duration.seconds(2)

@@ -13,6 +13,10 @@ import ServiceShell
 struct ClusterReach: Sendable {
     let redis: RedisClient
     let routes: RedisRouteStore
+    /// What our programs prove themselves to each other with, also to those who come to us.
+    let secrets: ClusterSecrets
+    /// Nil: connections between our programs are not encrypted.
+    let tls: HopTLS?
     /// Connections to our other programs.
     let pool: HopPool
     let balancer: RegistryBalancer
@@ -33,9 +37,10 @@ struct ClusterReach: Sendable {
         self.redis = RedisClient(redisSettings, group: group, logger: context.logger("redis"))
         self.routes = RedisRouteStore(client: self.redis)
         let hopLogger = context.logger("hop")
+        self.secrets = try settings.inside.secrets()
+        self.tls = try settings.inside.hopTLS(namespace: settings.pod.namespace, logger: hopLogger)
         self.pool = HopPool(
-            group: group, name: name, role: context.program.name, secrets: try settings.inside.secrets(),
-            tls: try settings.inside.hopTLS(namespace: settings.pod.namespace, logger: hopLogger),
+            group: group, name: name, role: context.program.name, secrets: self.secrets, tls: self.tls,
             loopWatch: loopWatch, logger: hopLogger)
         let registry = settings.registry
         self.balancer = RegistryBalancer(

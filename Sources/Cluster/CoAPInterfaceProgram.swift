@@ -30,7 +30,9 @@ package enum CoAPInterfaceProgram: ServerProgram {
         loopWatch.start(on: context.loops.group)
         let reach = try ClusterReach(settings.reach, context, name: name, loopWatch: loopWatch)
         let inside = LateResponder(waiting: "this pod is starting")
-        let podPort = try await Self.bindPods(settings, context, name: name, loopWatch: loopWatch, inside)
+        let podPort = try await context.bindHop(
+            port: settings.podPort, variable: "POD_PORT", name: name, secrets: reach.secrets, tls: reach.tls,
+            loopWatch: loopWatch, inside)
         let address = settings.pod.endpoint(boundTo: settings.process.bindAddress, port: podPort.port)
         let keeper = Self.keeper(Pod(name: name, address: address), context, reach, podPort)
         fence.becomes(keeper)
@@ -53,16 +55,6 @@ package enum CoAPInterfaceProgram: ServerProgram {
             services: [context.loops] + reach.services
                 + [Self.follower(keeper.sessions, context, reach), admin, keeper, podPort, coap, EdgeStop(edge: edge)],
             details: ["pod": name, "pod.address": address])
-    }
-
-    /// Takes the port of the other programs.
-    private static func bindPods(
-        _ settings: CoAPInterfaceSettings, _ context: ProgramContext, name: String, loopWatch: LoopWatch,
-        _ responder: LateResponder
-    ) async throws -> HopListener {
-        try await context.bindHop(
-            port: settings.podPort, variable: "POD_PORT", name: name, inside: settings.inside, pod: settings.pod,
-            loopWatch: loopWatch, responder)
     }
 
     private static func keeper(

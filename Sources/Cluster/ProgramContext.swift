@@ -59,16 +59,13 @@ package struct ProgramContext: Sendable {
     ///   - variable: the setting that moves the port.
     ///   - name: who we are: the pod's name with its boot id, or `registry`.
     func bindHop(
-        port: Int, variable: String, name: String, inside: InternalSettings, pod: PodSettings,
+        port: Int, variable: String, name: String, secrets: ClusterSecrets, tls: HopTLS?,
         limits: HopLimits = HopLimits(), loopWatch: LoopWatch? = nil, _ responder: LateResponder
     ) async throws -> HopListener {
-        let logger = self.logger("hop")
-        let secrets = try inside.secrets()
-        let tls = try inside.hopTLS(namespace: pod.namespace, logger: logger)
         do {
             return try await HopListener.bind(
                 host: self.process.bindAddress, port: port, group: self.loops.group, name: name, secrets: secrets,
-                tls: tls, limits: limits, loopWatch: loopWatch, logger: logger
+                tls: tls, limits: limits, loopWatch: loopWatch, logger: self.logger("hop")
             ) { request, _, answer in
                 responder.respond(to: request, answer: answer)
             }

@@ -40,11 +40,14 @@ struct RegistryDesk: Service {
     func run() async throws {
         guard let store = await cancelWhenGracefulShutdown({ await self.open() }) else { return }
         let clock = DatabaseClock(store)
+        let news = IdentityNews(
+            events: self.redis.map { RedisEventLog(client: $0) }, clock: clock, logger: self.logger)
         let identity = Identity(
             store: store, clock: clock, sealer: self.sealer, configuration: self.settings.tokens.identity,
-            observer: { event in self.observe(event) })
+            observer: news.tell)
         let registry = RegistryResponder(
             identity: identity, directory: Directory(store: store, clock: clock),
+            configuration: RegistryConfiguration(storeConnections: self.settings.database.pool),
             tokenCache: self.redis.map { RedisTokenCache(client: $0) },
             nudge: self.redis.map { RedisNudge(client: $0) },
             clock: clock, accessLog: self.accessLog, logger: self.logger)
@@ -99,18 +102,6 @@ struct RegistryDesk: Service {
                 // One that fails changes nothing; that the database is away is told elsewhere.
                 try? await clock.refresh()
             }
-        }
-    }
-
-    /// What the rules of identity want operators and owners to know. Sessions end by the change log.
-    private func observe(_ event: IdentityEvent) {
-        switch event {
-        case .tokenReuse(let uid, let di, _, let sessionEnds):
-            self.logger.warning(
-                "refresh token used again: the family is \(sessionEnds ? "revoked" : "renewed")",
-                metadata: .init([.userID: uid.text, .deviceID: di.text, .reason: "token.reuse"]))
-        case .registrationReplaced:
-            break
         }
     }
 }

@@ -61,7 +61,9 @@ package enum RegistryProgram: ServerProgram {
         limits.maximumAge = .init(Self.maximumAge)
         let inside = try await context.bindHop(
             port: settings.port, variable: "REGISTRY_PORT", name: RegistryBalancer.registryName,
-            inside: settings.inside, pod: settings.pod, limits: limits, front)
+            secrets: try settings.inside.secrets(),
+            tls: try settings.inside.hopTLS(namespace: settings.pod.namespace, logger: context.logger("hop")),
+            limits: limits, front)
         let admin = try await context.bindAdmin(logs: ["registry": accessLog], served: ["registry"])
         return StartedProgram(
             ports: ["registry": inside.port, "admin": admin.port],

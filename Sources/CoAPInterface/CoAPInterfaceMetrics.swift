@@ -1,6 +1,7 @@
 import CoAP
 import CoAPTransport
 import Metrics
+import ServiceShell
 import Synchronization
 
 /// What the CoAP interface counts. Labels come from closed sets only: never a device, a user or a path as sent.

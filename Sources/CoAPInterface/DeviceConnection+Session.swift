@@ -97,12 +97,15 @@ extension DeviceConnection {
     }
 
     /// The registry granted a sign-in whose right was taken away before the session had begun, or was renewed.
+    ///
+    /// Not a 4.xx: more may have been taken away at that moment than is remembered, and then this one may stand. The
+    /// registry knows, and answers the next sign-in with what is true.
     private func refuse(_ ids: [IncomingID]) {
         if let session = self.machine.endSession(now: .now()) {
             self.ended(session, as: nil)
         }
-        let text = "the registration was deleted or replaced meanwhile: sign up again"
-        for id in ids { self.answer(id, Response(.unauthorized, diagnostic: text)) }
+        let text = "registrations were deleted or replaced meanwhile: sign in again"
+        for id in ids { self.answer(id, Response(.serviceUnavailable, diagnostic: text, maxAge: 1)) }
         self.proceed()
     }
 

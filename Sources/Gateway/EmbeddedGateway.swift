@@ -53,82 +53,71 @@ package struct EmbeddedGateway: Sendable {
     private static func assemble(
         _ configuration: GatewayConfiguration, _ context: ProgramContext, _ store: EmbeddedStore
     ) async throws -> EmbeddedGateway {
-        let clock = SystemWallClock()
-        let sessions = SessionTable()
-        let routes = InMemoryRouteStore(clock: clock)
-        let identity = Self.identity(configuration, context, store, sessions, clock)
-        let logs = AccessLogs(context)
-        let registryService = RegistryResponder(
-            identity: identity, directory: Directory(store: store.store, clock: clock), accessLog: logs.registry,
-            logger: context.logger("registry"),
-            endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
-        // Nobody outside may see an answer in pages.
-        let registry = PagingRegistry(registryService)
-        let pod = Self.pod()
-        let edge = EdgeResponder(
-            pods: PodRouter(localPod: pod, sessions: sessions), routes: routes, name: pod.name, localPod: pod,
-            registry: RegistryClient(registry, caller: "edge"), group: context.loops.group,
-            timeout: configuration.requests.timeout)
-        let coapMetrics = CoAPInterfaceMetrics()
-        let keeper = RouteKeeper(
-            routes: routes, sessions: sessions, pod: pod, clock: clock, metrics: coapMetrics,
-            logger: context.logger("coap-interface"))
-        let coap = try await context.bindDevices(
+        let inside = Inside(configuration, context, store)
+        let devices = try await context.bindDevices(
             configuration.devices,
             CoAPInterfaceContext(
-                registry: registry, edge: edge, keeper: keeper, publicEndpoint: configuration.devices.publicEndpoint,
-                requestTimeout: .init(configuration.requests.timeout), accessLog: logs.devices, relayLog: logs.relay,
-                metrics: coapMetrics, logger: context.logger("coap-interface")))
+                registry: inside.registry, edge: inside.edge, keeper: inside.keeper,
+                publicEndpoint: configuration.devices.publicEndpoint,
+                requestTimeout: .init(configuration.requests.timeout), accessLog: inside.logs.devices,
+                relayLog: inside.logs.relay, metrics: inside.metrics,
+                logger: context.logger("coap-interface")))
         let http = try await context.bindHTTP(
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
-            registry: RegistryClient(registry), devices: edge, presence: routes, sessions: sessions,
-            accessLog: logs.northbound)
+            registry: RegistryClient(inside.registry), devices: inside.edge, presence: inside.routes,
+            sessions: inside.sessions, accessLog: inside.logs.northbound)
         context.readiness.pass("store")
         let admin = try await context.bindAdmin(
-            logs: [
-                "northbound": logs.northbound, "coap-interface": logs.devices, "relay": logs.relay,
-                "registry": logs.registry,
-            ],
-            served: ["northbound", "coap-interface"], sessions: { sessions.count })
+            logs: inside.logs.byName, served: ["northbound", "coap-interface"], sessions: { inside.sessions.count })
         return EmbeddedGateway(
-            ports: Ports(http: http.port, coap: coap.port, admin: admin.port),
+            ports: Ports(http: http.port, coap: devices.port, admin: admin.port),
             sid: store.sid,
             services: [
-                context.loops, store, registryService,
-                Housekeeping(identity: identity, logger: context.logger("housekeeping")), admin, keeper, coap,
-                http, EdgeStop(edge: edge),
+                context.loops, store, inside.desk, inside.housekeeping, admin, inside.keeper, devices, http,
+                EdgeStop(edge: inside.edge),
             ])
     }
+}
 
-    private static func identity(
-        _ configuration: GatewayConfiguration, _ context: ProgramContext, _ store: EmbeddedStore,
-        _ sessions: SessionTable, _ clock: SystemWallClock
-    ) -> Identity {
-        let logger = context.logger("coap-gateway")
-        return Identity(
+/// Everything behind the ports.
+private struct Inside {
+    let logs: AccessLogs
+    let sessions = SessionTable()
+    let routes: InMemoryRouteStore
+    let housekeeping: Housekeeping
+    let desk: RegistryResponder
+    /// The registry for all who ask it: nobody outside may see an answer in pages.
+    let registry: PagingRegistry
+    let metrics = CoAPInterfaceMetrics()
+    let keeper: RouteKeeper
+    let edge: EdgeResponder
+
+    init(_ configuration: GatewayConfiguration, _ context: ProgramContext, _ store: EmbeddedStore) {
+        let clock = SystemWallClock()
+        let events = InMemoryEventLog(clock: clock)
+        let sessions = self.sessions
+        self.logs = AccessLogs(context)
+        self.routes = InMemoryRouteStore(clock: clock)
+        let news = IdentityNews(
+            events: events, clock: clock, logger: context.logger("coap-gateway"),
+            endSessions: { sessions.endNow($0, reason: $1) })
+        let identity = Identity(
             store: store.store, clock: clock, sealer: store.sealer, configuration: configuration.tokens.identity,
-            observer: { event in Self.observe(event, sessions: sessions, logger: logger) })
-    }
-
-    /// Two starts of the same machine are two pods.
-    private static func pod() -> Pod {
-        let boot = SystemRandomSource().bytes(4)
-        return Pod(name: "coap-gateway.\(CoAP.hexadecimal(boot))")
-    }
-
-    /// What the rules of identity want operators, and live sessions, to know.
-    private static func observe(_ event: IdentityEvent, sessions: SessionTable, logger: Logger) {
-        switch event {
-        case .tokenReuse(let uid, let di, _, let sessionEnds):
-            logger.warning(
-                "refresh token used again: the family is \(sessionEnds ? "revoked" : "renewed")",
-                metadata: .init([.userID: uid.text, .deviceID: di.text, .reason: "token.reuse"]))
-            if sessionEnds {
-                sessions.endNow([di], reason: "the token was used by somebody else too: sign up again")
-            }
-        case .registrationReplaced(_, let di, _):
-            sessions.endNow([di], reason: "this device was registered anew: sign in with its new token")
-        }
+            observer: news.tell)
+        self.housekeeping = Housekeeping(identity: identity, logger: context.logger("housekeeping"))
+        self.desk = RegistryResponder(
+            identity: identity, directory: Directory(store: store.store, clock: clock), accessLog: self.logs.registry,
+            logger: context.logger("registry"),
+            endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
+        self.registry = PagingRegistry(self.desk)
+        let pod = Pod(name: PodSettings.bootName(of: "coap-gateway"))
+        self.keeper = RouteKeeper(
+            routes: self.routes, sessions: sessions, pod: pod, events: events, clock: clock,
+            metrics: self.metrics, logger: context.logger("coap-interface"))
+        self.edge = EdgeResponder(
+            pods: PodRouter(localPod: pod, sessions: sessions), routes: self.routes, name: pod.name, localPod: pod,
+            registry: RegistryClient(self.registry, caller: "edge"), group: context.loops.group,
+            timeout: configuration.requests.timeout)
     }
 }
 
@@ -144,5 +133,12 @@ private struct AccessLogs {
         self.devices = context.accessLog("coap-interface")
         self.relay = context.accessLog("coap-interface.relay")
         self.registry = context.accessLog("registry")
+    }
+
+    var byName: [String: AccessLog] {
+        [
+            "northbound": self.northbound, "coap-interface": self.devices, "relay": self.relay,
+            "registry": self.registry,
+        ]
     }
 }

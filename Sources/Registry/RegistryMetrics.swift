@@ -1,5 +1,6 @@
 import CoAP
 import Metrics
+import ServiceShell
 import Synchronization
 
 /// Requests by resource and code, and how long they took by resource; requests that wait, by lane. The labels come
@@ -10,18 +11,17 @@ final class RegistryMetrics: Sendable {
         let code: Code
     }
 
-    private struct Instruments {
-        var counters: [Key: Counter] = [:]
-        var timers: [String: Metrics.Timer] = [:]
-    }
-
-    private let instruments = Mutex(Instruments())
+    private let requests: CounterCache<Key>
+    private let timers = Mutex<[String: Metrics.Timer]>([:])
     private let factory: any MetricsFactory
     private let queues: [Resource.Lane: Gauge]
     private let held: Gauge
 
     init(factory: any MetricsFactory = MetricsSystem.factory) {
         self.factory = factory
+        self.requests = CounterCache(label: "registry.requests", factory: factory) { key in
+            [("resource", key.resource), ("code", key.code.description)]
+        }
         self.queues = Dictionary(
             uniqueKeysWithValues: Resource.Lane.allCases.map { lane in
                 let gauge = Gauge(
@@ -42,22 +42,13 @@ final class RegistryMetrics: Sendable {
     }
 
     func record(resource: String, code: Code, duration: Duration) {
-        let (counter, timer) = self.instruments.withLock { instruments in
-            let key = Key(resource: resource, code: code)
-            let counter =
-                instruments.counters[key]
-                ?? Counter(
-                    label: "registry.requests", dimensions: [("resource", resource), ("code", code.description)],
-                    factory: self.factory)
-            let timer =
-                instruments.timers[resource]
-                ?? Metrics.Timer(
-                    label: "registry.query.duration", dimensions: [("resource", resource)], factory: self.factory)
-            instruments.counters[key] = counter
-            instruments.timers[resource] = timer
-            return (counter, timer)
-        }
-        counter.increment()
-        timer.record(duration: duration)
+        self.requests.count(Key(resource: resource, code: code))
+        self.timers.withLock { timers in
+            if let timer = timers[resource] { return timer }
+            let timer = Metrics.Timer(
+                label: "registry.query.duration", dimensions: [("resource", resource)], factory: self.factory)
+            timers[resource] = timer
+            return timer
+        }.record(duration: duration)
     }
 }

@@ -34,6 +34,14 @@ package struct RegistryConfiguration: Hashable, Sendable {
         self.directory = directory
         self.redirectURI = redirectURI
     }
+
+    /// For a store with so many connections: lists never hold all of them, so that a sign-in finds one free however
+    /// slow the lists are.
+    package init(storeConnections: Int) {
+        self.init()
+        let left = storeConnections - max(1, storeConnections / 4)
+        self.directory.workers = max(1, min(self.directory.workers, left))
+    }
 }
 
 /// The registry: owner of account, session, tokenrefresh, rd, res and provisioning, as a CoAP server without a socket.

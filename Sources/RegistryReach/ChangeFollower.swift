@@ -87,35 +87,36 @@ package final class ChangeFollower: Service {
     private func follow() async {
         var machine = FollowerMachine()
         while !Task.isCancelled {
-            let wasFailing = machine.isFailing
+            let hadComplained = machine.hasComplained
             switch await self.poll(after: machine.position) {
             case .success(let answer):
-                if wasFailing { self.logger.info("following the change log again") }
+                if hadComplained { self.logger.info("following the change log again") }
                 // In this order: an entry must not be used between the word of the registry and the change.
-                for action in machine.answered(answer) { self.carryOut(action) }
+                for action in machine.answered(answer) { self.carryOut(action, machine) }
                 self.cache.heard(registryTime: answer.now)
             case .failure(let error):
                 guard !Task.isCancelled else { return }
-                if !wasFailing {
+                let (wait, complain) = machine.failed()
+                if complain {
                     self.logger.info("cannot follow the change log: trying on", metadata: ["error": "\(error)"])
                 }
                 // A cancelled sleep ends the loop at once.
-                try? await Task.sleep(for: machine.failed())
+                try? await Task.sleep(for: wait)
             }
         }
     }
 
-    private func carryOut(_ action: FollowerMachine.Action) {
+    private func carryOut(_ action: FollowerMachine.Action, _ machine: FollowerMachine) {
         switch action {
         case .begin(let last):
             self.cache.begin(at: last)
             self.verify.yield()
         case .apply(let change):
             self.cache.apply(change)
-            self.changed(change)
+            self.changed(machine.told(change))
         case .gap(let last):
             self.logger.info("changes were missed: dropping what was cached, verifying every session")
-            self.cache.begin(at: last)
+            self.cache.begin(at: last, reusedUpTo: machine.reusedUpTo)
             self.verify.yield()
         }
     }

@@ -16,14 +16,22 @@ struct FollowerMachine: Sendable {
 
     /// The last change that was applied; nil before the first answer.
     private(set) var position: Int64?
+    /// Sequences up to here are given out a second time: the store was replaced by an older one, a restored backup.
+    private(set) var reusedUpTo: Int64?
     private var failures = 0
+    /// Whether operators were told that the log cannot be followed.
+    private(set) var hasComplained = false
 
     init() {}
 
-    var isFailing: Bool { self.failures > 0 }
+    /// Whether operators are to be told now that the log cannot be followed: at once after it could be, else when it
+    /// takes longer than a start does.
+    private var isComplaintDue: Bool { self.position != nil || self.failures > Self.quietFailures }
+    private static let quietFailures = 4
 
     mutating func answered(_ answer: ChangesAnswer) -> [Action] {
         self.failures = 0
+        self.hasComplained = false
         guard let position else {
             self.position = answer.last
             return [.begin(at: answer.last)]
@@ -43,15 +51,27 @@ struct FollowerMachine: Sendable {
     }
 
     private mutating func missed(_ answer: ChangesAnswer) -> Action {
+        if let position, answer.last < position { self.reusedUpTo = max(position, self.reusedUpTo ?? position) }
         self.position = answer.last
         return .gap(at: answer.last)
     }
 
-    /// - Returns: how long to wait before asking again.
-    mutating func failed() -> Duration {
+    /// The change as whoever keeps sessions must hear of it. A session that was granted before the store was replaced
+    /// has a sequence that says nothing about the changes that came since: those hit it whatever it says.
+    func told(_ change: Change) -> Change {
+        guard let reusedUpTo, change.sequence <= reusedUpTo else { return change }
+        var change = change
+        change.sequence = .max
+        return change
+    }
+
+    /// - Returns: how long to wait before asking again, and whether operators must be told.
+    mutating func failed() -> (wait: Duration, complain: Bool) {
         // 100 ms, doubled up to 1 s: four times is enough.
         let wait = Self.backOff.lowerBound * (1 << min(self.failures, 4))
         self.failures += 1
-        return min(wait, Self.backOff.upperBound)
+        let complain = !self.hasComplained && self.isComplaintDue
+        if complain { self.hasComplained = true }
+        return (min(wait, Self.backOff.upperBound), complain)
     }
 }

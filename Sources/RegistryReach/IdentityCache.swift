@@ -17,6 +17,8 @@ package final class IdentityCache: Sendable {
         var principals: RecentPrincipals
         var revocations: RevocationMemory
         var lastHeard: ContinuousClock.Instant?
+        /// What other programs keep and read at a smaller sequence may be of a store that was replaced by an older one.
+        var sharedFloor: Int64 = .min
         /// What the registry's clock showed, and when we heard of it.
         var registryTime: (shown: Timestamp, at: ContinuousClock.Instant)?
     }
@@ -125,6 +127,7 @@ package final class IdentityCache: Sendable {
     func adopt(_ cached: CachedPrincipal, for hash: SecretHash) -> Recognition? {
         let now = self.clock()
         let remaining: Duration? = self.state.withLock { state in
+            guard cached.sequence >= state.sharedFloor else { return .zero }
             // A moment by the registry's clock means something only to those who know what it shows.
             guard let expiresAt = cached.principal.expiresAt else { return nil }
             return Self.registryNow(state, now: now).map { expiresAt - $0 } ?? .zero
@@ -147,9 +150,12 @@ package final class IdentityCache: Sendable {
     }
 
     /// Changes are known from here on; everything that was kept is dropped.
-    func begin(at last: Int64) {
+    ///
+    /// - Parameter reusedUpTo: sequences up to here are given out a second time, by an older store than there was.
+    func begin(at last: Int64, reusedUpTo: Int64? = nil) {
         self.state.withLock { state in
             state.principals.removeAll()
+            if let reusedUpTo { state.sharedFloor = reusedUpTo + 1 }
             state.revocations.begin(at: last)
         }
     }

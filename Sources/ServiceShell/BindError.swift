@@ -25,8 +25,7 @@ package struct BindError: Error, Equatable, CustomStringConvertible {
     }
 
     package var description: String {
-        let shown = self.host.contains(":") ? "[\(self.host)]" : self.host
-        return "cannot listen on \(shown):\(self.port): \(self.reason); "
+        "cannot listen on \(bracketed(self.host)):\(self.port): \(self.reason); "
             + "\(self.variable) or \(SettingDeclaration.flag(for: self.variable)) chooses another port"
     }
 }

@@ -49,11 +49,43 @@ struct FollowerTests {
     @Test("After a failure: 100 ms, doubled up to 1 s, and from the beginning after a success")
     func backOff() {
         var machine = FollowerMachine()
-        #expect((0..<6).map { _ in machine.failed() } == [100, 200, 400, 800, 1000, 1000].map { .milliseconds($0) })
-        #expect(machine.isFailing)
+        #expect(
+            (0..<6).map { _ in machine.failed().wait } == [100, 200, 400, 800, 1000, 1000].map { .milliseconds($0) })
         _ = machine.answered(self.answer(1))
-        #expect(!machine.isFailing)
-        #expect(machine.failed() == .milliseconds(100))
+        #expect(machine.failed().wait == .milliseconds(100))
+    }
+
+    @Test("Operators are told once of each outage; while the registry was never there, only of a long one")
+    func complaints() {
+        var machine = FollowerMachine()
+        #expect((0..<7).map { _ in machine.failed().complain } == [false, false, false, false, true, false, false])
+        #expect(machine.hasComplained)
+        _ = machine.answered(self.answer(1))
+        #expect(!machine.hasComplained)
+        #expect((0..<3).map { _ in machine.failed().complain } == [true, false, false])
+        // One that was there shortly after the start is not worth a word.
+        var quick = FollowerMachine()
+        _ = quick.failed()
+        _ = quick.answered(self.answer(1))
+        #expect(!quick.hasComplained)
+    }
+
+    @Test("Sequences that a restored store gives out again reach sessions as changes that hit whoever has one")
+    func restored() {
+        var machine = FollowerMachine()
+        _ = machine.answered(self.answer(20))
+        let change = Known.change(5, .family, "f-5")
+        #expect(machine.told(Known.change(21, .family, "f-21")).sequence == 21)
+        #expect(machine.answered(self.answer(4, gap: true)) == [.gap(at: 4)])
+        #expect(machine.answered(self.answer(5, [5])) == [.apply(change)])
+        #expect(machine.told(change) == Known.change(.max, .family, "f-5"))
+        #expect(machine.told(Known.change(20, .family, "f-20")).sequence == .max)
+        #expect(machine.told(Known.change(21, .family, "f-21")).sequence == 21)
+        // A gap forwards gives nothing out twice.
+        var forwards = FollowerMachine()
+        _ = forwards.answered(self.answer(20))
+        _ = forwards.answered(self.answer(90, gap: true))
+        #expect(forwards.told(Known.change(15, .family, "f-15")).sequence == 15)
     }
 
     /// A change log as a registry serves it, with failures as the test wants them.

@@ -63,6 +63,19 @@ struct IdentityCacheTests {
         #expect(cache.stands(login, grantedAt: 11))
     }
 
+    @Test("After a store was restored, what others kept under its sequences of before is not taken over")
+    func restored() throws {
+        let cache = IdentityCache.following(self.clock)
+        let hash = try Known.token().hash
+        cache.begin(at: 4, reusedUpTo: 20)
+        cache.apply(Known.change(5, .family, "f-1"))
+        #expect(cache.adopt(Known.recognition(sequence: 20).cached, for: hash) == nil)
+        // The registry itself is asked, and kept.
+        cache.keep(Known.recognition(sequence: 5), for: hash, asked: self.clock.read())
+        #expect(cache.find(hash) != nil)
+        #expect(cache.adopt(Known.recognition(sequence: 21).cached, for: hash) != nil)
+    }
+
     @Test("What was read before the oldest change that is remembered is refused: a change may name it")
     func floor() throws {
         let cache = IdentityCache.following(self.clock, rememberedChanges: 3)

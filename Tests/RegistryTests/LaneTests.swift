@@ -54,6 +54,11 @@ struct LaneTests {
         }
     }
 
+    @Test("Lists never hold every connection to the store", arguments: [(2, 1), (3, 2), (8, 6), (64, 16)])
+    func connections(pool: Int, workers: Int) {
+        #expect(RegistryConfiguration(storeConnections: pool).directory.workers == workers)
+    }
+
     @Test("With every directory worker stuck and its queue full, a sign-in is answered; late lists are never looked at")
     func apart() async throws {
         let lists = GatedStore()

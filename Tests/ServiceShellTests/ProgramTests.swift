@@ -119,6 +119,46 @@ struct ProgramTests {
         #expect(dependencies.states == ["database": "down", "registry": "down", "cache": "down"])
     }
 
+    @Test("What is there by the second look was never worth a complaint; what is not, is told of once")
+    func firstLook() async {
+        let sink = MemorySink()
+        let dependencies = Dependencies(
+            readiness: Readiness(checks: []), logger: Observability.logger(label: "test", sink: sink))
+        dependencies.expect("registry", at: "registry:5688", need: .once)
+        dependencies.expect("cache", at: "redis:6379", need: .never)
+        let (looked, looks) = AsyncStream.makeStream(of: String.self)
+        let isFirst = Mutex(true)
+        let watch = DependencyWatch(
+            dependencies,
+            [
+                .init("registry") {
+                    looks.yield("registry")
+                    let first = isFirst.withLock { first in
+                        defer { first = false }
+                        return first
+                    }
+                    return first ? "not connected yet" : nil
+                },
+                .init("cache") {
+                    looks.yield("cache")
+                    return "refused"
+                },
+            ])
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await watch.run() }
+            var counts: [String: Int] = [:]
+            for await name in looked {
+                counts[name, default: 0] += 1
+                // A third look means that the second was told of.
+                if counts.count == 2, counts.values.allSatisfy({ $0 >= 3 }) { break }
+            }
+            group.cancelAll()
+        }
+        #expect(sink.lines.filter { $0.contains("dependency=registry") }.count == 1)
+        #expect(sink.lines.contains { $0.contains("reached registry:5688") })
+        #expect(sink.lines.filter { $0.contains("waiting for redis:6379") }.count == 1)
+    }
+
     @Test("What the ports file tells is read as it was written")
     func portsFile() throws {
         let path = try Temporary.file("")

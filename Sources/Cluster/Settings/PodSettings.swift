@@ -43,8 +43,11 @@ package struct PodSettings: SettingsGroup {
     }
 
     /// Two starts of the same machine are two pods.
-    package func bootName() -> String {
-        "\(self.name).\(CoAP.hexadecimal(SystemRandomSource().bytes(4)))"
+    package func bootName() -> String { Self.bootName(of: self.name) }
+
+    /// The name of a pod with an id of this start.
+    package static func bootName(of name: String) -> String {
+        "\(name).\(CoAP.hexadecimal(SystemRandomSource().bytes(4)))"
     }
 
     /// Where the other programs reach what listens on `bindAddress`.
@@ -59,8 +62,7 @@ package struct PodSettings: SettingsGroup {
 
     /// The same with a port behind it.
     func endpoint(boundTo bindAddress: String, port: Int) -> String {
-        let address = self.address(boundTo: bindAddress)
-        return "\(address.contains(":") ? "[\(address)]" : address):\(port)"
+        "\(bracketed(self.address(boundTo: bindAddress))):\(port)"
     }
 
     private static func firstAddress(isIPv6: Bool) -> String? {

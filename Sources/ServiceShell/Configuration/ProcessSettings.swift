@@ -85,7 +85,5 @@ package struct ProcessSettings: SettingsGroup {
     }
 
     /// The address as it stands before `:PORT`.
-    package var host: String {
-        self.bindAddress.contains(":") ? "[\(self.bindAddress)]" : self.bindAddress
-    }
+    package var host: String { bracketed(self.bindAddress) }
 }

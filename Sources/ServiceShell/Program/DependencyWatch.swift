@@ -35,14 +35,17 @@ package struct DependencyWatch: Service {
     }
 
     private func watch(_ probe: Probe) async {
+        // What starts at the same time cannot be there at the first look: that is not worth a line.
+        var isFirst = true
         while !Task.isCancelled {
             if let reason = await probe.reason() {
                 // What ends with the program is not lost.
                 if Task.isCancelled { return }
-                self.dependencies.isDown(probe.name, reason)
+                if !isFirst { self.dependencies.isDown(probe.name, reason) }
             } else {
                 self.dependencies.isUp(probe.name)
             }
+            isFirst = false
             // A cancelled sleep ends the loop at once.
             try? await Task.sleep(for: Self.period)
         }

@@ -76,7 +76,7 @@ package struct HealthCheck: Sendable {
 
     /// Asks once. Never takes longer than 2 s.
     package func run() async -> Result {
-        let place = "\(self.host.contains(":") ? "[\(self.host)]" : self.host):\(self.port)\(self.page.path)"
+        let place = "\(bracketed(self.host)):\(self.port)\(self.page.path)"
         let answer: String
         do {
             answer = try await self.ask()

@@ -32,7 +32,6 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(
             arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
-        self.warnings = old.warnings
         self.devices = DeviceSettings(&reader)
         self.podPort = reader.read(Self.podPort)
         self.requests = RequestSettings(&reader)
@@ -41,6 +40,7 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         self.pod = PodSettings(&reader)
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
+        self.warnings = old.warnings + reader.warnings
         reader.rejectShared(ports: [
             "COAP_PORT": self.devices.port, "POD_PORT": self.podPort, "ADMIN_PORT": self.process.adminPort,
         ])

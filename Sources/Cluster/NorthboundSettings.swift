@@ -27,7 +27,6 @@ package struct NorthboundSettings: ServerConfiguration {
         let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(
             arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
-        self.warnings = old.warnings
         self.http = HTTPSettings(&reader)
         self.requests = RequestSettings(&reader)
         self.registry = RegistryLocation(&reader)
@@ -35,6 +34,7 @@ package struct NorthboundSettings: ServerConfiguration {
         self.pod = PodSettings(&reader)
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
+        self.warnings = old.warnings + reader.warnings
         reader.rejectShared(ports: ["HTTP_PORT": self.http.port, "ADMIN_PORT": self.process.adminPort])
         try reader.finish()
     }

@@ -34,7 +34,9 @@ struct RegistryDesk: Service {
         self.accessLog = accessLog
         self.front = front
         self.logger = context.logger("registry")
-        context.dependencies.expect("database", at: "\(settings.database.address)", need: .always)
+        // Once it was there, an outage is every replica's: to take them all out of their Service would leave the other
+        // programs without those answers too that need no database.
+        context.dependencies.expect("database", at: "\(settings.database.address)", need: .once)
     }
 
     func run() async throws {

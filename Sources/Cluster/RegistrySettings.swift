@@ -35,7 +35,6 @@ package struct RegistrySettings: ServerConfiguration {
         let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(
             arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
-        self.warnings = old.warnings
         self.port = reader.read(Self.port)
         self.database = DatabaseSettings(&reader)
         self.tokens = TokenSettings(&reader)
@@ -46,6 +45,7 @@ package struct RegistrySettings: ServerConfiguration {
         self.pod = PodSettings(&reader)
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
+        self.warnings = old.warnings + reader.warnings
         reader.rejectShared(ports: ["REGISTRY_PORT": self.port, "ADMIN_PORT": self.process.adminPort])
         try reader.finish()
     }

@@ -46,7 +46,6 @@ package struct GatewayConfiguration: ServerConfiguration {
         let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(
             arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
-        self.warnings = old.warnings
         self.http = HTTPSettings(&reader)
         self.devices = DeviceSettings(&reader)
         self.requests = RequestSettings(&reader)
@@ -56,6 +55,7 @@ package struct GatewayConfiguration: ServerConfiguration {
         self.tokenSealKeyPrevious = reader.read(SealKeys.previous)
         self.sid = reader.read(Keys.sid)
         self.process = ProcessSettings(&reader)
+        self.warnings = old.warnings + reader.warnings
         reader.rejectShared(ports: [
             "HTTP_PORT": self.http.port, "COAP_PORT": self.devices.port, "ADMIN_PORT": self.process.adminPort,
         ])

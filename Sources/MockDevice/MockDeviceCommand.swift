@@ -17,6 +17,8 @@ package struct MockDeviceCommand: AsyncParsableCommand {
                   --di OCF-cloud-device-test-uuid --access-token '' \\
                   --onetime-token TOKEN --refresh-token ''
             """,
+        // That of all programs: a test holds it.
+        version: "mock-device 0.1.0",
         subcommands: [InteractiveCommand.self],
         defaultSubcommand: InteractiveCommand.self
     )

@@ -1,4 +1,5 @@
 import Foundation
+import ServiceShell
 import TestServers
 import Testing
 
@@ -58,6 +59,9 @@ struct ProgramTests {
         let help = try await Subprocess.run([device, "--help"])
         #expect(help.status == 0)
         #expect(help.output.contains("An OCF device for trying out"))
+        let version = try await Subprocess.run([device, "--version"])
+        #expect(version.status == 0)
+        #expect(version.output == "mock-device \(ProgramDescription.currentVersion)\n")
     }
 
     @Test("--health of a program that does not run is bad news with status 1", arguments: programs + ["coap-gateway"])

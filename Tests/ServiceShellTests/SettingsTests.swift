@@ -19,6 +19,8 @@ struct SettingsTests {
     static let endpoint = Setting.coapEndpoint("PUBLIC_ENDPOINT", "An endpoint.")
     static let identity = Setting.uuid("SID", "A UUID.")
     static let key = Setting.secretKey("SEAL_KEY", count: 4, shownAs: "(none)", "A secret.")
+    static let longKey = Setting.secretKey("LONG_KEY", count: 32, shownAs: "(none)", "A secret.")
+    static let password = Setting.password("PASSWORD", "A secret.")
 
     static let program = ProgramDescription(
         name: "test-program",
@@ -27,6 +29,7 @@ struct SettingsTests {
         settings: [
             port.declaration, wait.declaration, size.declaration, colour.declaration, strict.declaration,
             life.declaration, address.declaration, endpoint.declaration, identity.declaration, key.declaration,
+            longKey.declaration, password.declaration,
         ],
     )
 
@@ -179,6 +182,28 @@ struct SettingsTests {
         let value12 = third.read(Self.key)
         #expect(value12?.reveal() == [1, 2, 3, 4])
         try third.finish()
+    }
+
+    @Test("Secrets for development are taken, named in one warning, and not shown")
+    func developmentSecrets() throws {
+        // The bytes of "DEVELOPMENT-ONLY-cluster-secret!".
+        let key = "REVWRUxPUE1FTlQtT05MWS1jbHVzdGVyLXNlY3JldCE="
+        let development = ["LONG_KEY": key, "PASSWORD": "DEVELOPMENT-ONLY-mysql", "SEAL_KEY": "AQIDBA=="]
+        for (environment, named) in [
+            (development, "LONG_KEY, PASSWORD: FOR DEVELOPMENT ONLY."),
+            (development.filter { $0.key != "LONG_KEY" }, "PASSWORD: FOR DEVELOPMENT ONLY."),
+        ] {
+            var reader = try Self.reader(environment: environment)
+            for setting in [Self.longKey, Self.password, Self.key] { _ = reader.read(setting) }
+            try reader.finish()
+            let warning = try #require(reader.warnings.first)
+            #expect(reader.warnings.count == 1)
+            #expect(warning.hasPrefix(named))
+            #expect(!warning.contains("mysql") && !warning.contains(key))
+        }
+        var reader = try Self.reader(environment: ["SEAL_KEY": "AQIDBA==", "PASSWORD": "mine"])
+        for setting in [Self.password, Self.key] { _ = reader.read(setting) }
+        #expect(reader.warnings.isEmpty)
     }
 
     @Test("A bad secret is never shown, neither by its error nor by describing or dumping the value")

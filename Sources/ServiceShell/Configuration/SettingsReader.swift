@@ -46,6 +46,8 @@ package struct SettingsReader {
     private let program: String
     private let sources: [SettingsSource]
     private(set) var problems: [ConfigurationError.Problem]
+    /// The settings whose values are secrets that everybody knows.
+    private var knownToEverybody: [String] = []
 
     /// - Parameter sources: The first one that has a value wins.
     package init(program: String, sources: [SettingsSource], problems: [ConfigurationError.Problem] = []) {
@@ -59,7 +61,12 @@ package struct SettingsReader {
         let declaration = setting.declaration
         for source in self.sources {
             guard let text = source.text(for: declaration) else { continue }
-            if let value = setting.parse(text) { return value }
+            if let value = setting.parse(text) {
+                if declaration.isSecret, DevelopmentSecret.isOne(text) {
+                    self.knownToEverybody.append(declaration.name)
+                }
+                return value
+            }
             let shown = declaration.isSecret ? "the secret given" : "\"\(Self.shortened(text))\""
             self.problems.append(
                 .value(
@@ -97,6 +104,16 @@ package struct SettingsReader {
                     "\(other.key): \"\(other.value)\" is \(one.key)'s port too; give each listener its own port")
             }
         }
+    }
+
+    /// What is allowed, and must be told all the same once everything is read: a line each, to be logged at the start.
+    package var warnings: [String] {
+        guard !self.knownToEverybody.isEmpty else { return [] }
+        return [
+            "\(self.knownToEverybody.joined(separator: ", ")): FOR DEVELOPMENT ONLY. "
+                + "What begins with \(DevelopmentSecret.start) stands in public and protects nothing; "
+                + "give secrets of your own, as `openssl rand -base64 32` makes them"
+        ]
     }
 
     /// For who needs a few settings only, whatever is wrong with the others.

@@ -1,13 +1,11 @@
 package import Logging
 import Synchronization
 
-/// What a program needs of others, and whether each can be reached. Tells operators once a change, `/readyz` as far as
-/// it matters there, and `/status` always.
+/// What a program needs of others, and whether each can be reached. Tells operators once a change and once a reason,
+/// `/readyz` as far as it matters there, and `/status` always.
 package final class Dependencies: Sendable {
     /// What being without it means for readiness.
     package enum Need: Hashable, Sendable {
-        /// Not ready while it is away.
-        case always
         /// Not ready before it was there once; degraded afterwards.
         case once
         /// Degraded only.
@@ -26,7 +24,11 @@ package final class Dependencies: Sendable {
         let address: String
         let need: Need
         var state = State.waiting
-        var hasComplained = false
+        /// Why it could not be reached, since it last could: each reason is told once.
+        var reasons: Set<String> = []
+
+        /// More than that tell nobody anything.
+        static let maximumReasons = 8
     }
 
     private let readiness: Readiness
@@ -49,6 +51,7 @@ package final class Dependencies: Sendable {
         let change = self.entries.withLock { entries -> Entry? in
             guard var entry = entries[name], entry.state != .up else { return nil }
             entry.state = .up
+            entry.reasons = []
             entries[name] = entry
             return entry
         }
@@ -59,19 +62,24 @@ package final class Dependencies: Sendable {
 
     /// - Parameter reason: a few words without secrets.
     package func isDown(_ name: String, _ reason: String) {
-        let change = self.entries.withLock { entries -> Entry? in
-            guard var entry = entries[name], entry.state == .up || !entry.hasComplained else { return nil }
+        let change = self.entries.withLock { entries -> (entry: Entry, isNews: Bool)? in
+            guard var entry = entries[name] else { return nil }
             if entry.state == .up { entry.state = .down }
-            entry.hasComplained = true
+            let isNews = entry.reasons.count < Entry.maximumReasons && entry.reasons.insert(reason).inserted
             entries[name] = entry
-            return entry
+            return (entry, isNews)
         }
-        guard let entry = change else { return }
-        if entry.need == .always { self.readiness.fail(name, "waiting for \(entry.address): \(reason)") }
+        guard let (entry, isNews) = change else { return }
+        if entry.state == .waiting, entry.need == .once {
+            self.readiness.fail(name, "waiting for \(entry.address): \(reason)")
+        }
+        guard isNews else { return }
         let metadata = Logger.Metadata([.dependency: name, .reason: reason])
         switch entry.state {
         case .waiting: self.logger.warning("waiting for \(entry.address)", metadata: metadata)
-        case .up, .down: self.logger.warning("lost \(entry.address)", metadata: metadata)
+        case .up, .down:
+            let event = entry.reasons.count == 1 ? "lost" : "still without"
+            self.logger.warning("\(event) \(entry.address)", metadata: metadata)
         }
     }
 

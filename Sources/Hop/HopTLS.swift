@@ -62,8 +62,9 @@ package final class HopTLS: Sendable {
     /// For a dialled connection: demands a certificate of one of the authorities with the target's name.
     func clientHandler(for target: HopTarget) throws -> NIOSSLClientHandler {
         self.lookForChanges()
-        let name =
-            target.certificateName ?? Self.podName(address: target.host, namespace: self.namespace) ?? target.host
+        // A registry may be given by its address. No certificate is asked for an address itself: it is a pod's.
+        let wished = target.certificateName ?? target.host
+        let name = Self.podName(address: wished, namespace: self.namespace) ?? wished
         return try NIOSSLClientHandler(context: self.state.withLock { $0.client }, serverHostname: name)
     }
 

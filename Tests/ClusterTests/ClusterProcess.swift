@@ -39,14 +39,17 @@ final class ClusterProcess: Sendable {
     }
 
     /// Starts it and waits until its ports are open, which is before it is ready.
+    ///
+    /// - Parameter products: where the program is; nil: where this run's are.
     static func start(
-        _ program: Program, name: String, _ settings: [String: String], directory: String
+        _ program: Program, name: String, _ settings: [String: String], directory: String, products: String? = nil
     ) async throws -> ClusterProcess {
         let portsFile = "\(directory)/\(name)-\(UUID().uuidString).ports"
         var environment = ["POD_NAME": name, "PORTS_FILE": portsFile]
         for setting in program.portSettings { environment[setting] = "0" }
         environment.merge(settings) { $1 }
-        let process = try Subprocess([program.rawValue], environment: environment)
+        let path = products.map { "\($0)/\(program.rawValue)" } ?? program.rawValue
+        let process = try Subprocess([path], environment: environment)
         try await process.waitFor(" listening ")
         let ports = PortsFile.read(portsFile)
         guard ports["admin"] != nil else { throw PeerError("\(name) wrote no ports: \(ports)") }
@@ -58,7 +61,10 @@ final class ClusterProcess: Sendable {
         return port
     }
 
-    var admin: HTTPTestClient { HTTPTestClient(port: self.ports["admin"] ?? 0) }
+    /// Where it listens.
+    var host: String { self.environment["BIND_ADDRESS"] ?? "127.0.0.1" }
+
+    var admin: HTTPTestClient { HTTPTestClient(host: self.host, port: self.ports["admin"] ?? 0) }
 
     /// Waits until `/readyz` says so.
     func isReady(within patience: Duration = .seconds(60)) async throws {

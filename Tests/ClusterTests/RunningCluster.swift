@@ -17,6 +17,8 @@ final class RunningCluster: CloudUnderTest {
         /// Servers of the test's own, which it may do harm to; nil: those all tests share.
         var database: MariaDBServer?
         var redis: RedisServer?
+        /// Where programs are that are not of this run.
+        var products: [ClusterProcess.Program: String] = [:]
         /// Wait until everything is ready.
         var isAwaited = true
     }
@@ -112,32 +114,38 @@ final class RunningCluster: CloudUnderTest {
     }
 
     @discardableResult
-    func startRegistry() async throws -> ClusterProcess {
-        let process = try await self.start(.registry, name: "registry")
+    func startRegistry(products: String? = nil) async throws -> ClusterProcess {
+        let process = try await self.start(.registry, name: "registry", products: products)
         self.state.withLock { $0.registry = process }
         return process
     }
 
     @discardableResult
-    func startCoAPInterface(_ settings: [String: String] = [:]) async throws -> ClusterProcess {
+    func startCoAPInterface(
+        _ settings: [String: String] = [:], products: String? = nil
+    ) async throws -> ClusterProcess {
         let process = try await self.start(
-            .coapInterface, name: "coap-interface-\(self.coapInterfaces.count + 1)", settings)
+            .coapInterface, name: "coap-interface-\(self.coapInterfaces.count + 1)", settings, products: products)
         self.state.withLock { $0.coapInterfaces.append(process) }
         return process
     }
 
     @discardableResult
-    func startNorthbound(_ settings: [String: String] = [:]) async throws -> ClusterProcess {
-        let process = try await self.start(.northbound, name: "northbound-\(self.northbounds.count + 1)", settings)
+    func startNorthbound(
+        _ settings: [String: String] = [:], products: String? = nil
+    ) async throws -> ClusterProcess {
+        let process = try await self.start(
+            .northbound, name: "northbound-\(self.northbounds.count + 1)", settings, products: products)
         self.state.withLock { $0.northbounds.append(process) }
         return process
     }
 
     private func start(
-        _ program: ClusterProcess.Program, name: String, _ settings: [String: String] = [:]
+        _ program: ClusterProcess.Program, name: String, _ settings: [String: String] = [:], products: String? = nil
     ) async throws -> ClusterProcess {
         try await ClusterProcess.start(
-            program, name: name, self.settings(of: program).merging(settings) { $1 }, directory: self.directory)
+            program, name: name, self.settings(of: program).merging(settings) { $1 }, directory: self.directory,
+            products: products ?? self.shape.products[program])
     }
 
     /// Takes a process out, however it ended; its log is still looked through.
@@ -159,17 +167,18 @@ final class RunningCluster: CloudUnderTest {
 
     /// The HTTP API of one northbound after the other.
     var http: HTTPTestClient {
-        let port = self.state.withLock { state -> Int? in
+        let door = self.state.withLock { state -> ClusterProcess? in
             guard !state.northbounds.isEmpty else { return nil }
             state.nextDoor += 1
-            return state.northbounds[state.nextDoor % state.northbounds.count].ports["http"]
+            return state.northbounds[state.nextDoor % state.northbounds.count]
         }
-        return HTTPTestClient(port: port ?? 0)
+        return HTTPTestClient(host: door?.host ?? "127.0.0.1", port: door?.ports["http"] ?? 0)
     }
 
     /// The HTTP API of one northbound.
     func http(_ index: Int) throws -> HTTPTestClient {
-        HTTPTestClient(port: try self.northbounds[index].port("http"))
+        let door = self.northbounds[index]
+        return HTTPTestClient(host: door.host, port: try door.port("http"))
     }
 
     /// A connection to one coap-interface after the other.
@@ -183,7 +192,8 @@ final class RunningCluster: CloudUnderTest {
 
     /// A connection to one coap-interface, closed with the cluster.
     func connect(to index: Int) async throws -> ScriptedPeer {
-        let peer = try await ScriptedPeer.connect(port: try self.coapInterfaces[index].port("coap"))
+        let pod = self.coapInterfaces[index]
+        let peer = try await ScriptedPeer.connect(port: try pod.port("coap"), host: pod.host)
         self.state.withLock { $0.peers.append(peer) }
         return peer
     }
@@ -195,6 +205,11 @@ final class RunningCluster: CloudUnderTest {
     }
 
     // MARK: Logs and the end
+
+    /// The log of each coap-interface there ever was.
+    var podLogs: [[String]] {
+        (self.coapInterfaces + self.state.withLock { $0.ended }).filter { $0.program == .coapInterface }.map(\.log)
+    }
 
     /// Every line of everybody, the ended ones included.
     var logs: [String] {

@@ -12,15 +12,18 @@ package enum Readme {
     }
 
     /// Runs "A session, step by step" as a person would type it; throws when an answer has another form than is shown.
-    package static func runSession(http: Int, coap: Int) async throws {
-        let steps = try Self.steps(inSection: "A session, step by step")
+    ///
+    /// - Parameter suffix: is put behind each name of the script, for a session that is not the first.
+    package static func runSession(host: String = "127.0.0.1", http: Int, coap: Int, suffix: String = "") async throws {
+        let host = host.contains(":") ? "[\(host)]" : host
+        let steps = try Self.steps(inSection: "A session, step by step", suffix: suffix)
         guard steps.count >= 9 else { throw PeerError("README.md has only \(steps.count) steps") }
         var known: [String: String] = [:]
         var devices: [Subprocess] = []
         for step in steps {
             let command = Self.filled(step.command, known)
-                .replacingOccurrences(of: "127.0.0.1:8080", with: "127.0.0.1:\(http)")
-                .replacingOccurrences(of: "127.0.0.1:5683", with: "127.0.0.1:\(coap)")
+                .replacingOccurrences(of: "127.0.0.1:8080", with: "\(host):\(http)")
+                .replacingOccurrences(of: "127.0.0.1:5683", with: "\(host):\(coap)")
                 .replacingOccurrences(of: "curl ", with: "curl -sS ")
             if let flags = Self.deviceFlags(command) {
                 devices.append(try await Self.startDevice(flags, typed: step.typed))
@@ -52,8 +55,10 @@ package enum Readme {
     }
 
     /// The commands of all `console` blocks of one section, each with what is shown after it.
-    private static func steps(inSection title: String) throws -> [Step] {
+    private static func steps(inSection title: String, suffix: String) throws -> [Step] {
         let text = try String(contentsOfFile: "\(Subprocess.root)/README.md", encoding: .utf8)
+            .replacingOccurrences(of: "alice", with: "alice\(suffix)")
+            .replacingOccurrences(of: "device-test-uuid", with: "device-test-uuid\(suffix)")
         var steps: [Step] = []
         var isInside = false
         var isConsole = false

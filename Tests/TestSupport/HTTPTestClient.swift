@@ -70,7 +70,9 @@ package struct HTTPTestClient: Sendable {
             promise.fail(error)
             throw error
         }
-        var fields = HTTPHeaders([("host", "\(self.host):\(self.port)"), ("connection", "close")])
+        var fields = HTTPHeaders([
+            ("host", "\(self.host.contains(":") ? "[\(self.host)]" : self.host):\(self.port)"), ("connection", "close"),
+        ])
         if let token { fields.add(name: "authorization", value: "Bearer \(token)") }
         for (name, value) in headers { fields.add(name: name, value: value) }
         if let body { fields.replaceOrAdd(name: "content-length", value: "\(body.utf8.count)") }

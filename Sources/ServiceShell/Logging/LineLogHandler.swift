@@ -105,7 +105,9 @@ enum LogTime {
 /// Sets up logging and metrics for the process.
 package enum Observability {
     /// Call once, before the first logger is made.
-    package static func bootstrap(level: Logger.Level, format: LogFormat, sink: any LogSink = StandardOutputSink()) {
+    package static func bootstrap(
+        level: Logger.Level, format: LogFormat, sink: any LogSink = StandardOutputSink.standard
+    ) {
         LoggingSystem.bootstrap { label in
             LineLogHandler(label: label, level: level, format: format, sink: sink)
         }

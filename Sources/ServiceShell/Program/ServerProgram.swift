@@ -111,6 +111,8 @@ extension ServerProgram {
     }
 
     private static func serve(_ configuration: Configuration) async -> Int32 {
+        // Whoever reads the log may be behind; its last lines say why it ended.
+        defer { StandardOutputSink.standard.flush(within: 1) }
         let logger = Self.beginLogging(configuration)
         let metrics = MetricsRegistry()
         metrics.bootstrap()

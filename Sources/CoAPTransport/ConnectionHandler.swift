@@ -319,9 +319,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     /// Flush, half-close, close: a reset must not overtake the Abort (RFC 8323 §5.6).
+    ///
+    /// Unless requests lie in front of it that the kernel has not taken: they would go out as well, although whoever
+    /// asked is told now that they did not, and sends them elsewhere. Such a peer does without the Abort.
     private func abort(_ message: Message, _ end: ConnectionEnd) {
         guard self.end == nil, let context = self.context else { return }
         self.write(message)
+        self.flush()
+        guard self.machine.unwritten == 0 else { return self.finish(end) }
         self.halfClose(context, end)
         self.close(in: self.limits.abortLinger)
         self.tellEnd(end)

@@ -194,6 +194,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func resume() {
+        self.turn?.check(now: .now())
         guard self.end == nil else { return }
         // One flush for all of them, as in a read cycle.
         self.isReading = true
@@ -443,6 +444,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func deadlineReached() {
+        // What is over makes room for what waited: after a pause that must not be written before anybody looked.
+        self.turn?.check(now: .now())
         while self.end == nil {
             switch self.machine.deadlineReached(now: .now()) {
             case .wait:

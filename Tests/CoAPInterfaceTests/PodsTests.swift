@@ -312,6 +312,23 @@ struct PodsTests {
         }
     }
 
+    @Test("A renewal from before a pause that was not answered does not make the store unreachable after it")
+    func silenceFromBefore() async throws {
+        try await PodBench.with { bench in
+            _ = try await bench.lamp(bench.a)
+            bench.routes.become(.silent)
+            let keeper = bench.a.keeper
+            let began = NIODeadline.now()
+            keeper.tick(now: began)
+            keeper.paused(.seconds(6))
+            keeper.tick(now: began + .seconds(6))
+            #expect(keeper.fence.holds(confirmed: 0))
+            // Asked again after the pause, and as silent.
+            keeper.tick(now: began + .seconds(10))
+            #expect(!keeper.fence.holds(confirmed: 0))
+        }
+    }
+
     @Test("A pause that is noticed at the moment of writing lets nothing out, and gives back what was queued")
     func pauseAtWriting() async throws {
         try await PodBench.with { bench in

@@ -195,6 +195,12 @@ struct PodsTests {
             #expect(await ask(PodBench.request(milliseconds: 0)).options.undelivered == .late)
             #expect(await ask(PodBench.request(epoch: 7)).options.undelivered == .superseded)
             #expect(await ask(Request(.get, path: ["oic"])).code == .notFound)
+            var root = PodBench.request()
+            root.options.path = ["lamp"]
+            async let answered = ask(root)
+            let asked = try await peer.receiveRequest(.post, "")
+            try await peer.answer(asked, Response(.changed))
+            #expect(await answered.code == .changed)
             // No device can be called so, and who is no program of ours is told nothing.
             let notice = TakeoverNotice(di: try Self.lampID(), epoch: 1 << 52, pod: "b.1").request(from: bench.b.pod)
             var outsider = notice

@@ -21,8 +21,8 @@ package enum CoAPInterfaceProgram: ServerProgram {
         }
     }
 
-    /// How long after the registry could not be reached a device has to renew its token. Asked only where a token is over,
-    /// so one failed exchange is enough to begin it: at worst such a session lasts a little longer.
+    /// How long after the registry could not be reached a device has to renew its token. Asked only where a token is
+    /// over, so one failed exchange is enough to begin it: at worst such a session lasts a little longer.
     ///
     /// Unspecified: devices are told to come back after 5 s, and double that a few times.
     private static let renewalGrace: TimeAmount = .seconds(30)

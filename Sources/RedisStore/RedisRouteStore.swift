@@ -13,8 +13,8 @@ package final class RedisRouteStore: RouteStore {
     package static let maximumEdges = 256
     /// Devices whose presence is asked for at once.
     package static let presenceBatch = 500
-    /// How long the answer to a claim is listened to. Far longer than a sign-in waits for it: a claim that is carried out
-    /// late takes the route from whoever has it by then, and the pod that made it has to know.
+    /// How long the answer to a claim is listened to. Far longer than a sign-in waits for it: a claim that is carried
+    /// out late takes the route from whoever has it by then, and the pod that made it has to know.
     package static let claimPatience: Duration = .seconds(15)
     /// Epochs stay below 2^53, which Lua's numbers can tell apart.
     private static let greatestEpoch: UInt64 = (1 << 53) - 2

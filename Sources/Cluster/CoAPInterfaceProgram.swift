@@ -21,6 +21,12 @@ package enum CoAPInterfaceProgram: ServerProgram {
         }
     }
 
+    /// How long after the registry could not be reached a device has to renew its token. Asked only where a token is
+    /// over, so one failed exchange is enough to begin it: at worst such a session lasts a little longer.
+    ///
+    /// Unspecified: devices are told to come back after 5 s, and double that a few times.
+    private static let renewalGrace: TimeAmount = .seconds(30)
+
     private static func assemble(
         _ settings: CoAPInterfaceSettings, _ context: ProgramContext
     ) async throws -> StartedProgram {
@@ -44,7 +50,7 @@ package enum CoAPInterfaceProgram: ServerProgram {
             CoAPInterfaceContext(
                 registry: reach.registry, edge: edge, keeper: keeper,
                 publicEndpoint: settings.devices.publicEndpoint, requestTimeout: .init(settings.requests.timeout),
-                isRegistryUnreachable: { reach.balancer.unreachableFor() != nil },
+                isRegistryUnreachable: { reach.balancer.wasUnreachable(within: Self.renewalGrace) },
                 watch: loopWatch, accessLog: logs.devices, relayLog: logs.relay,
                 logger: context.logger("coap-interface")))
         let admin = try await context.bindAdmin(

@@ -24,6 +24,8 @@ package final class LateResponder: Responder {
         } else {
             var response = Response(.serviceUnavailable, diagnostic: self.waiting)
             response.options.maxAge = Self.comeBackAfter
+            // It is not the answer of whoever is meant, and another replica may have one.
+            response.options.undelivered = .unreachable
             answer(response)
         }
     }

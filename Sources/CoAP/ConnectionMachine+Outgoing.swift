@@ -80,6 +80,7 @@ extension ConnectionMachine {
         }
         if self.inFlight.count < self.configuration.maximumInFlight && self.queue.isEmpty {
             self.inFlight[id] = InFlight(deadline: deadline)
+            self.unwritten += 1
             self.note(deadline: deadline)
             return .write(Outgoing(id: id, message: message))
         }
@@ -90,8 +91,10 @@ extension ConnectionMachine {
         return .queued(id)
     }
 
-    /// The last byte of this request was handed to the kernel: from here on nobody knows whether it was acted on.
+    /// The last byte of this request was handed to the kernel: from here on nobody knows whether it was acted on. To be
+    /// called once at most for each.
     package mutating func written(_ id: ExchangeID) {
+        self.unwritten -= 1
         self.inFlight[id]?.isWritten = true
     }
 
@@ -125,6 +128,7 @@ extension ConnectionMachine {
             let entry = self.queue.popFirst(now: now, maximumSize: maximumSize)
         {
             self.inFlight[entry.id] = InFlight(deadline: entry.deadline)
+            self.unwritten += 1
             next.append(Outgoing(id: entry.id, message: entry.message))
         }
         return next
@@ -144,7 +148,9 @@ extension ConnectionMachine {
     mutating func expireRequests(now: NIODeadline) -> DeadlineAction? {
         var late: [ExchangeID: ExchangeError] = [:]
         for (id, exchange) in self.inFlight where exchange.deadline <= now {
-            late[id] = ExchangeError(.timedOut, delivered: exchange.isWritten)
+            // Also where the kernel has not taken all of it yet: what was given to the transport cannot be taken back
+            // from an open connection, and goes out as soon as the peer reads.
+            late[id] = ExchangeError(.timedOut, delivered: true)
         }
         for id in late.keys {
             self.inFlight.removeValue(forKey: id)

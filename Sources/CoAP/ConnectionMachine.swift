@@ -28,6 +28,9 @@ package struct ConnectionMachine: ~Copyable {
     var queue: RequestQueue
     /// No deadline of a request is earlier than this.
     var earliestDeadline: NIODeadline?
+    /// Requests given to the transport of which the kernel has not taken all, those included whose time is over: they
+    /// may still go out as long as the connection is open.
+    package internal(set) var unwritten = 0
 
     var incoming: [IncomingID: Incoming] = [:]
     var lastIncoming: UInt64 = 0

@@ -21,7 +21,8 @@ package struct PodResponder: Responder {
         if path.first == PodMessage.root {
             return self.respond(toPod: request, path: path, answer: answer)
         }
-        guard path.count > 1 else { return answer(Self.notFound) }
+        // A device has a resource without a name too: only what nobody stands behind is for nobody.
+        guard path.count > 1 || request.options.fence != nil else { return answer(Self.notFound) }
         guard request.options.fence != nil else {
             // A mistake of our own programs: whoever sends a request on has authorised somebody.
             return answer(

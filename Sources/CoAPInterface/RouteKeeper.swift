@@ -16,6 +16,8 @@ package final class RouteKeeper: Service {
     struct State {
         var sweep = RouteSweep()
         var notices = TakeoverNotices()
+        /// The revision of the fence when the store was last asked for the lease.
+        var renewalRevision: UInt64 = 0
         /// Who goes on once a notice is acknowledged, or cannot be.
         var waiters: [TakeoverNotices.Key: [@Sendable () -> Void]] = [:]
         /// Devices whose route is being asserted out of turn.
@@ -77,10 +79,17 @@ package final class RouteKeeper: Service {
 
     func tick(now: NIODeadline) {
         let sessions = self.sessions.count
-        let (work, due, isOvergrown) = self.state.withLock { state in
-            (state.sweep.tick(now: now), state.notices.due(now: now), state.sweep.isOvergrown(sessions: sessions))
+        let (work, due, isOvergrown, renewalRevision) = self.state.withLock { state in
+            (
+                state.sweep.tick(now: now), state.notices.due(now: now), state.sweep.isOvergrown(sessions: sessions),
+                state.renewalRevision
+            )
         }
-        if work.isStoreSilent { self.storeFailed("no answer to the renewal of the lease", since: self.fence.revision) }
+        if work.isStoreSilent {
+            // A store that was asked before this process slept may well have answered: it was not heard. It has to be
+            // asked again before the pod goes by its own table.
+            self.storeFailed("no answer to the renewal of the lease", since: renewalRevision)
+        }
         if work.renews { self.renew(sessions: sessions) }
         for entry in work.urgent { self.assert(entry) }
         for entry in work.regular {
@@ -106,6 +115,7 @@ package final class RouteKeeper: Service {
 
     private func renew(sessions: Int) {
         let fenceRevision = self.fence.revision
+        self.state.withLock { $0.renewalRevision = fenceRevision }
         self.routes.renew(self.pod, sessions: sessions) { result in
             switch result {
             case .success(let renewal):

@@ -194,6 +194,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func resume() {
+        self.turn?.check(now: .now())
         guard self.end == nil else { return }
         // One flush for all of them, as in a read cycle.
         self.isReading = true
@@ -319,9 +320,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     /// Flush, half-close, close: a reset must not overtake the Abort (RFC 8323 §5.6).
+    ///
+    /// Unless requests lie in front of it that the kernel has not taken: they would go out as well, although whoever
+    /// asked is told now that they did not, and sends them elsewhere. Such a peer does without the Abort.
     private func abort(_ message: Message, _ end: ConnectionEnd) {
         guard self.end == nil, let context = self.context else { return }
         self.write(message)
+        self.flush()
+        guard self.machine.unwritten == 0 else { return self.finish(end) }
         self.halfClose(context, end)
         self.close(in: self.limits.abortLinger)
         self.tellEnd(end)
@@ -438,6 +444,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func deadlineReached() {
+        // What is over makes room for what waited: after a pause that must not be written before anybody looked.
+        self.turn?.check(now: .now())
         while self.end == nil {
             switch self.machine.deadlineReached(now: .now()) {
             case .wait:

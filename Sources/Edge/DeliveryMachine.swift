@@ -36,7 +36,7 @@ package struct DeliveryMachine: Sendable {
         /// The device is between two pods, and the next claim of its route is what is waited for.
         case betweenPods
         /// Store and pod contradict each other, as they do for the moment between a claim and the session's entrance,
-        /// or between its end and the mark: to be looked at again after this.
+        /// or between its end and the mark; or the pod cannot be reached: to be looked at again after this.
         case settling(Duration)
     }
 
@@ -92,6 +92,11 @@ package struct DeliveryMachine: Sendable {
     /// How young a claim is for which the pod may not have its session yet.
     package static let settlingAge: Duration = .seconds(1)
     private static let settlingPauses: [Duration] = [20, 50, 100, 250, 500].map { .milliseconds($0) }
+    /// For how long a pod that cannot be reached, but has its lease, counts as one that died just now: if it did, the
+    /// lease is over by then.
+    package static let unreachableLimit = TimeAmount(RouteTimes.lease)
+    /// So that `maximumAttempts` suffices for all of that time.
+    private static let unreachablePauses: [Duration] = [20, 100, 250, 500, 1000].map { .milliseconds($0) }
 
     package let deadline: NIODeadline
     private let di: DeviceID
@@ -104,6 +109,8 @@ package struct DeliveryMachine: Sendable {
     private var refusal: Refusal?
     private var attempts = 0
     private var settled = 0
+    /// The first refusal because the pod could not be reached, and how often that was waited for.
+    private var unreachable: (since: NIODeadline, pauses: Int)?
     private var wasSentWithoutEpoch = false
     private var wasSentToLastKnown = false
     private var wasSentToLocalPod = false
@@ -149,8 +156,10 @@ package struct DeliveryMachine: Sendable {
         case .noSession, .superseded, .moving, .unreachable:
             break
         case .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable:
-            // Not the last word where an attempt before may have been acted on.
-            return .answer(self.end(self.first ?? response))
+            // Not the last word where an attempt before may have been acted on; and that the time was over says less
+            // than what it went by with.
+            let before = response.options.undelivered == .late ? self.refusal?.response : nil
+            return .answer(self.end(self.first ?? before ?? response))
         case nil:
             return self.delivered(response, now)
         }
@@ -233,13 +242,26 @@ package struct DeliveryMachine: Sendable {
         case .superseded, .moving:
             // The pod knows better than the store that this session is on its way out.
             return self.wait(.betweenPods, otherwise: refusal.response)
-        case .noSession, .unreachable, .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable:
+        case .unreachable:
+            return self.liveButUnreachable(found.route, refusal, now)
+        case .noSession, .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable:
             if case .waiting(.settling, _) = self.state { return .send(self.attempt(found.route, now)) }
             guard self.settled == 0 || found.age < Self.settlingAge else { return self.giveUp(refusal.response) }
             let pause = Self.settlingPauses[min(self.settled, Self.settlingPauses.count - 1)]
             self.settled += 1
             return self.wait(.settling(pause), otherwise: refusal.response)
         }
+    }
+
+    /// Its pod has died, or is cut off from this edge: the store cannot tell yet. Where it died the device is about to
+    /// be at another pod.
+    private mutating func liveButUnreachable(_ route: Route, _ refusal: Refusal, _ now: NIODeadline) -> FoundAction {
+        if case .waiting(.settling, _) = self.state { return .send(self.attempt(route, now)) }
+        let (since, pauses) = self.unreachable ?? (now, 0)
+        guard now < since + Self.unreachableLimit else { return self.giveUp(refusal.response) }
+        self.unreachable = (since, pauses + 1)
+        let pause = Self.unreachablePauses[min(pauses, Self.unreachablePauses.count - 1)]
+        return self.wait(.settling(pause), otherwise: refusal.response)
     }
 
     private mutating func withoutStore(_ lastKnown: Route?, _ now: NIODeadline) -> FoundAction {

@@ -46,11 +46,12 @@ package final class RouteMemory: Sendable {
         self.state.withLock { ($0.young[di] ?? $0.old[di])?.route }
     }
 
-    /// A route the store has given. An older one never takes the place of a newer one.
+    /// A route the store has given. An older one never takes the place of a newer one that still counts; once that does
+    /// not, the store is right, whatever became of its clock.
     package func remember(_ route: Route, now: NIODeadline) {
         let forgotten = self.state.withLock { state -> [DeviceID: Entry] in
-            if let known = (state.young[route.di] ?? state.old[route.di])?.route,
-                (known.epoch, known.pod.name) > (route.epoch, route.pod.name)
+            if let known = state.young[route.di] ?? state.old[route.di], known.until > now,
+                (known.route.epoch, known.route.pod.name) > (route.epoch, route.pod.name)
             {
                 return [:]
             }

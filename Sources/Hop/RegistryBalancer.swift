@@ -98,6 +98,12 @@ package final class RegistryBalancer: Responder, Service {
         return since.map { .nanoseconds((NIODeadline.now() - $0).nanoseconds) }
     }
 
+    /// Whether no replica answers, or did not until less than `span` ago: whoever was told then to come back later may
+    /// not have had the time.
+    package func wasUnreachable(within span: TimeAmount) -> Bool {
+        self.state.withLock { $0.choice.wasUnreachable(within: span, now: .now()) }
+    }
+
     /// When a replica answered last.
     package var lastAnswer: NIODeadline? { self.state.withLock { $0.choice.lastAnswer } }
 

@@ -34,11 +34,18 @@ package struct ReplicaChoice {
     private var lastUpdateFailed = false
     /// Since when nothing was answered; nil while it is.
     package private(set) var unreachableSince: NIODeadline?
+    /// When, after that, something was answered again; nil while nothing ever went wrong.
+    package private(set) var restoredAt: NIODeadline?
     package private(set) var lastAnswer: NIODeadline?
 
     package init(maximum: Int = 3, avoidance: TimeAmount = .seconds(2)) {
         self.maximum = maximum
         self.avoidance = avoidance
+    }
+
+    /// Whether whoever needed the registry within the last `span` may have asked in vain.
+    package func wasUnreachable(within span: TimeAmount, now: NIODeadline) -> Bool {
+        self.unreachableSince != nil || self.restoredAt.map { now < $0 + span } ?? false
     }
 
     /// What the name resolves to now; nil when it does not. Of more than `maximum` those that are in use stay, and the
@@ -109,6 +116,7 @@ package struct ReplicaChoice {
         let unknown = response.options.unknownOutcome
         guard undelivered != nil || unknown != nil else {
             self.replicas[address]?.avoidedUntil = nil
+            if self.unreachableSince != nil { self.restoredAt = now }
             self.unreachableSince = nil
             self.lastAnswer = now
             return .pass

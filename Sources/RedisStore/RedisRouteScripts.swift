@@ -35,9 +35,11 @@ enum RedisRouteScripts {
         """#
 
     /// KEYS route, wait. ARGV shift, pod, address, uid, floor, replacing or '', lifetime ms, window ms, takeovers that
-    /// make it contested, for how many ms, channel prefix, di.
+    /// make it contested, for how many ms, channel prefix, di, the server's time in ms after which nobody waits for it
+    /// or ''.
     static let claim = RedisScript(
         common + read + wake + #"""
+            if ARGV[13] ~= '' and ms > number(ARGV[13]) then return {'late', text(ms)} end
             if held and ms < number(old[9]) and ARGV[6] ~= old[3] then
               return {'contested', unpack(old, 1, 7)}
             end

@@ -13,6 +13,9 @@ package final class RedisRouteStore: RouteStore {
     package static let maximumEdges = 256
     /// Devices whose presence is asked for at once.
     package static let presenceBatch = 500
+    /// How long the answer to a claim is listened to. Far longer than a sign-in waits for it: a claim that is carried
+    /// out late takes the route from whoever has it by then, and the pod that made it has to know.
+    package static let claimPatience: Duration = .seconds(15)
     /// Epochs stay below 2^53, which Lua's numbers can tell apart.
     private static let greatestEpoch: UInt64 = (1 << 53) - 2
 
@@ -20,6 +23,7 @@ package final class RedisRouteStore: RouteStore {
     private let keys: RedisKeys
     private let leases: RedisLeases
     private let random: any RandomSource
+    private let serverClock = Mutex(RedisServerClock())
     /// Added to the server's clock, for tests.
     private let shift: @Sendable () -> Duration
 
@@ -41,16 +45,28 @@ package final class RedisRouteStore: RouteStore {
         _ di: DeviceID, uid: UserID, pod: Pod, floor: UInt64, replacing: UInt64?,
         completion: @escaping Completion<RouteClaimOutcome>
     ) {
+        let asked = NIODeadline.now()
+        let latest = self.serverClock.withLock {
+            $0.latest(at: asked + TimeAmount(RouteTimes.claimLimit)).map { $0 + self.shift() }
+        }
         self.run(
             RedisRouteScripts.claim, keys: [self.keys.route(di.text), self.keys.waiting(di.text)],
             [
                 pod.name, pod.address, uid.text, "\(min(floor, Self.greatestEpoch))", replacing.map { "\($0)" } ?? "",
                 Self.milliseconds(RouteTimes.lifetime), Self.milliseconds(RouteTimes.takeoverWindow),
                 "\(RouteTimes.contestedAt)", Self.milliseconds(RouteTimes.contestedFor), self.keys.edges, di.text,
-            ], within: RouteTimes.claimLimit
+                latest.map { "\($0.milliseconds)" } ?? "",
+            ], within: Self.claimPatience
         ) { answer in
+            let inTime = answer.flatMap { value -> Result<RedisValue, RedisError> in
+                guard let words = value.elements, words.count == 2, words[0].text == "late" else {
+                    return .success(value)
+                }
+                self.heardTime(words[1], asked: asked)
+                return .failure(.late)
+            }
             completion(
-                answer.unavailable { value in
+                inTime.unavailable { value in
                     let words = value.elements ?? []
                     switch words.first?.text {
                     case "contested"?:
@@ -60,6 +76,7 @@ package final class RedisRouteStore: RouteStore {
                             let since = words[2].text.flatMap({ Int64($0) }),
                             let takeovers = words[3].text.flatMap({ Int($0) })
                         else { return nil }
+                        self.heardTime(words[2], asked: asked)
                         let route = Route(
                             di: di, uid: uid, pod: pod, epoch: epoch, state: .live,
                             since: Timestamp(milliseconds: since), takeovers: takeovers)
@@ -234,6 +251,12 @@ package final class RedisRouteStore: RouteStore {
         self.client.send(RedisCommand("DEL", self.keys.pod(pod.name)), deadline: Self.deadline(.seconds(2))) { _ in
             self.leases.forget(pod.name)
         }
+    }
+
+    private func heardTime(_ word: RedisValue, asked: NIODeadline) {
+        guard let milliseconds = word.text.flatMap({ Int64($0) }) else { return }
+        let time = Timestamp(milliseconds: milliseconds) - self.shift()
+        self.serverClock.withLock { $0.heard(time, asked: asked) }
     }
 
     // MARK: - How it is sent

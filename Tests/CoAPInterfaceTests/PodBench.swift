@@ -288,7 +288,7 @@ struct PodBench {
         return peer
     }
 
-    static func request(epoch: UInt64 = 0, milliseconds: UInt32 = 10_000) -> Request {
+    static func request(epoch: UInt64 = 0, milliseconds: UInt32 = 50_000) -> Request {
         var request = Request(.post, path: ["lamp", "light"])
         request.options.fence = Fence(epoch: epoch, uid: "alice")
         request.options.deadlineMilliseconds = milliseconds

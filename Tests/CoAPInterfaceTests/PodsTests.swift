@@ -195,6 +195,12 @@ struct PodsTests {
             #expect(await ask(PodBench.request(milliseconds: 0)).options.undelivered == .late)
             #expect(await ask(PodBench.request(epoch: 7)).options.undelivered == .superseded)
             #expect(await ask(Request(.get, path: ["oic"])).code == .notFound)
+            var root = PodBench.request()
+            root.options.path = ["lamp"]
+            async let answered = ask(root)
+            let asked = try await peer.receiveRequest(.post, "")
+            try await peer.answer(asked, Response(.changed))
+            #expect(await answered.code == .changed)
             // No device can be called so, and who is no program of ours is told nothing.
             let notice = TakeoverNotice(di: try Self.lampID(), epoch: 1 << 52, pod: "b.1").request(from: bench.b.pod)
             var outsider = notice
@@ -309,6 +315,23 @@ struct PodsTests {
                 await bench.pods.deliver(PodBench.request(), to: bench.a.pod).options.undelivered == .moving)
             // It was asked for that very request, and could not say.
             #expect(try await bench.reaches(peer, through: bench.a))
+        }
+    }
+
+    @Test("A renewal from before a pause that was not answered does not make the store unreachable after it")
+    func silenceFromBefore() async throws {
+        try await PodBench.with { bench in
+            _ = try await bench.lamp(bench.a)
+            bench.routes.become(.silent)
+            let keeper = bench.a.keeper
+            let began = NIODeadline.now()
+            keeper.tick(now: began)
+            keeper.paused(.seconds(6))
+            keeper.tick(now: began + .seconds(6))
+            #expect(keeper.fence.holds(confirmed: 0))
+            // Asked again after the pause, and as silent.
+            keeper.tick(now: began + .seconds(10))
+            #expect(!keeper.fence.holds(confirmed: 0))
         }
     }
 

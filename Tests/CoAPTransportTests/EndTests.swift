@@ -155,6 +155,33 @@ struct EndTests {
         }
     }
 
+    @Test("What the kernel has not taken of a request when we give up never goes out, so it can go elsewhere")
+    func abortHoldsBack() async throws {
+        try await ListenerBench.with { bench in
+            let (peer, connection) = try await bench.pair()
+            var csm = Message(code: .capabilitiesAndSettings, token: .unique())
+            csm.options.append(OptionNumber(rawValue: 2), uint: 16 << 20)
+            try await peer.send(csm)
+            _ = try await bench.next("CSM") { if case .ignored(.csm) = $0 { true } else { nil } }
+            try await peer.setReading(false)
+            let outcomes = Outcomes()
+            // More than both ends of a connection keep in the kernel.
+            let large = Request(.post, path: ["light"], payload: ByteBuffer(repeating: 7, count: 15 << 20))
+            outcomes.send(0, on: connection, timeout: .milliseconds(100), large)
+            await outcomes.wait(for: 1)
+            // Its bytes are still there: as long as the connection is, nobody can keep them back.
+            #expect(outcomes.errors == [ExchangeError(.timedOut, delivered: true)])
+            outcomes.send(1, on: connection, Request(.post, path: ["light"]))
+            connection.abort("superseded")
+            await outcomes.wait(for: 1)
+            #expect(outcomes.errors.last == ExchangeError(.connectionLost, delivered: false))
+            _ = try await bench.end()
+            try await peer.setReading(true)
+            let heard = try await peer.receiveUntilClose()
+            #expect(heard.allSatisfy { $0.code == .capabilitiesAndSettings }, "\(heard.map(\.code))")
+        }
+    }
+
     @Test("More requests than may wait are refused at once")
     func queueFull() async throws {
         try await ListenerBench.with(

@@ -91,6 +91,40 @@ struct LoopWatchTests {
         #expect(try ended.futureResult.wait() == .closedByUs("paused"))
     }
 
+    @Test("A timer that is the first to run after a pause writes nothing that waited before the pause is told")
+    func beforeTheTimer() throws {
+        let channel = EmbeddedChannel()
+        let box = Mutex<CoAPConnection?>(nil)
+        let turn = LoopTurn(limit: .seconds(5), start: .now() - .seconds(6)) { _ in
+            box.withLock { $0 }?.withdrawQueued()
+        }
+        let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
+        let handler = ConnectionHandler(
+            configuration: ConnectionConfiguration(maximumInFlight: 1), limits: TransportLimits(),
+            delegate: Received(), tokenSeed: 1, ended: ended, turn: turn, logger: ListenerBench.logger)
+        try channel.pipeline.syncOperations.addHandler(handler)
+        let connection = CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
+        box.withLock { $0 = connection }
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 5683)).wait()
+        let first = NIODeadline.now() + .milliseconds(20)
+        let outcomes = Mutex<[ExchangeFailure]>([])
+        for deadline in [first, first + .minutes(1)] {
+            connection.send(Request(.get, path: ["light"]), deadline: deadline) { result in
+                if case .failure(let error) = result { outcomes.withLock { $0.append(error.failure) } }
+            }
+        }
+        while NIODeadline.now() <= first {}
+        channel.embeddedEventLoop.advanceTime(to: .now())
+        #expect(outcomes.withLock { $0 } == [.closing, .timedOut])
+        var written: [Code] = []
+        while var bytes = try channel.readOutbound(as: ByteBuffer.self) {
+            while let message = try Message(readingFrameFrom: &bytes, limits: FrameLimits()) {
+                written.append(message.code)
+            }
+        }
+        #expect(written == [.capabilitiesAndSettings, .get])
+    }
+
     private final class Received: ConnectionDelegate, Sendable {
         private let requests = Atomic(0)
         var count: Int { self.requests.load(ordering: .relaxed) }

@@ -101,7 +101,7 @@ struct DeliveryMachineTests {
         #expect(superseded.found(try Self.found(), now: Self.start) == .send(again))
         #expect(superseded.answered(.undelivered(.superseded), now: Self.start) == .lookUp)
         #expect(superseded.found(try Self.found(), now: Self.start) == .wait(.betweenPods))
-        for reason in [Undelivered.noSession, .unreachable] {
+        for reason in [Undelivered.noSession] {
             var machine = try Self.refused(reason)
             #expect(machine.found(try Self.found(), now: Self.start) == .wait(.settling(.milliseconds(20))))
             let same = Machine.Attempt(pod: Pod(name: "pod.1"), epoch: 7, milliseconds: 20_000)
@@ -113,6 +113,38 @@ struct DeliveryMachineTests {
             let young = machine.found(try Self.found(age: .milliseconds(30)), now: Self.start)
             #expect(young == .wait(.settling(.milliseconds(50))))
         }
+    }
+
+    @Test("A pod that cannot be reached is tried again for as long as its lease may outlive it, and no longer")
+    func unreachable() throws {
+        var machine = try Self.refused(.unreachable)
+        var now = Self.start
+        var pauses: [Duration] = []
+        var last = machine.found(try Self.found(), now: now)
+        while case .wait(.settling(let pause)) = last {
+            pauses.append(pause)
+            now = now + TimeAmount(pause)
+            guard case .send = machine.found(try Self.found(), now: now) else {
+                Issue.record("not tried again")
+                return
+            }
+            #expect(machine.answered(.undelivered(.unreachable), now: now) == .lookUp)
+            last = machine.found(try Self.found(), now: now)
+        }
+        #expect(last == .explain(.undelivered(.unreachable)))
+        let first: [Duration] = [20, 100, 250, 500, 1000, 1000].map { .milliseconds($0) }
+        #expect(Array(pauses.prefix(6)) == first)
+        #expect(pauses.count < Machine.maximumAttempts)
+        #expect(now - Self.start >= TimeAmount(RouteTimes.lease))
+        #expect(now - Self.start < TimeAmount(RouteTimes.lease) + .seconds(1))
+    }
+
+    @Test("When the time ends while an unreachable pod is tried again, that it is unreachable is the answer")
+    func lateWhileUnreachable() throws {
+        var machine = try Self.refused(.unreachable)
+        _ = machine.found(try Self.found(), now: Self.start)
+        _ = machine.found(try Self.found(), now: Self.start)
+        #expect(machine.answered(.undelivered(.late), now: Self.deadline) == .answer(.undelivered(.unreachable)))
     }
 
     @Test("What is waited for and what is not, by the state of the route and its pod's lease")

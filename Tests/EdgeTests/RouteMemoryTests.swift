@@ -25,6 +25,15 @@ struct RouteMemoryTests {
         #expect(memory.lastKnown(route.di) == route)
     }
 
+    @Test("Once a route is too old to be used, a smaller epoch of the store takes its place: its clock was set back")
+    func clockSetBack() throws {
+        let memory = RouteMemory(capacity: 10)
+        let (new, old) = (try self.route("lamp", epoch: 2), try self.route("lamp", epoch: 1))
+        memory.remember(new, now: self.start)
+        memory.remember(old, now: self.start + .seconds(60))
+        #expect(memory.route(of: old.di, now: self.start + .seconds(61)) == old)
+    }
+
     @Test("A greater epoch takes the place of a smaller one, never the other way round")
     func epochs() throws {
         let memory = RouteMemory(capacity: 10)

@@ -73,6 +73,7 @@ struct ReplicaChoiceTests {
     func none() {
         var choice = ReplicaChoice()
         #expect(choice.unreachableSince == nil)
+        #expect(!choice.wasUnreachable(within: .seconds(30), now: Self.now))
         #expect(choice.pick(random: (0, 0), now: Self.now) == nil)
         #expect(choice.pick(random: (0, 0), now: Self.now + .seconds(1)) == nil)
         #expect(choice.unreachableSince == Self.now)
@@ -135,6 +136,9 @@ struct ReplicaChoiceTests {
         // Its own refusals are answers too.
         #expect(Self.answer(&choice, Response(.unauthorized), by: "b", now: Self.now + .seconds(4)) == .pass)
         #expect(choice.unreachableSince == nil)
+        // Whoever was refused until then was told to come back, and may not have yet.
+        #expect(choice.wasUnreachable(within: .seconds(30), now: Self.now + .seconds(33)))
+        #expect(!choice.wasUnreachable(within: .seconds(30), now: Self.now + .seconds(34)))
         #expect(choice.lastAnswer == Self.now + .seconds(4))
     }
 

@@ -1,11 +1,12 @@
 import Cloud
 import NIOCore
 import NIOPosix
-import RedisStore
 import Synchronization
 import TestServers
 import TestSupport
 import Testing
+
+@testable import RedisStore
 
 /// Each with a server of its own, since it comes to harm.
 @Suite("Redis in trouble")
@@ -102,6 +103,53 @@ struct FaultTests {
                 #expect(client.connection == made)
             }
         }
+    }
+
+    @Test("A claim that the server reaches late changes nothing; without knowing its clock, the answer comes late")
+    func lateClaims() async throws {
+        try await self.withServer { server in
+            try await withRoutes(.redis, server: server) { bench in
+                // Nothing is known of the server's clock yet.
+                server.pause()
+                async let unknowing = bench.claim("pod-1")
+                try await Self.pass(.milliseconds(2000))
+                server.resume()
+                let answered = try await unknowing
+                try await eventually("it is asked again") { bench.client?.isConnected == true }
+                #expect(try await bench.find()?.route == answered.route)
+                // That one was so long under way that it told little about the clock.
+                let first = try await bench.claim("pod-1")
+
+                server.pause()
+                async let late = bench.outcome("pod-2")
+                try await Self.pass(.milliseconds(2500))
+                server.resume()
+                do {
+                    _ = try await late
+                    Issue.record("carried out")
+                } catch is RouteStoreUnavailable {}
+                try await eventually("it is asked again") { bench.client?.isConnected == true }
+                #expect(try await bench.find()?.route == first.route)
+                // The answer told the time.
+                #expect(try await bench.claim("pod-2").displaced?.pod == first.route.pod)
+            }
+        }
+    }
+
+    private static func pass(_ time: TimeAmount) async throws {
+        let end = NIODeadline.now() + time
+        try await eventually("time passes") { NIODeadline.now() > end }
+    }
+
+    @Test("What the server's clock shows at most follows from what it showed last, whatever clock it goes by")
+    func serverClock() {
+        let asked = NIODeadline.uptimeNanoseconds(5_000_000_000)
+        var clock = RedisServerClock()
+        #expect(clock.latest(at: asked) == nil)
+        clock.heard(Timestamp(milliseconds: 77_000), asked: asked)
+        clock.heard(Timestamp(milliseconds: 10), asked: asked - .seconds(1))
+        #expect(clock.latest(at: asked + .milliseconds(500)) == Timestamp(milliseconds: 78_500))
+        #expect(clock.latest(at: asked + RedisServerClock.trust) == nil)
     }
 
     @Test("A wrong password is told with its setting, attempts go on, and the right one is taken")

@@ -52,6 +52,7 @@ final class Conversation {
     func ping() -> Message? { self.machine.ping() }
     func close() -> [ExchangeID: ExchangeError] { self.machine.closed() }
     func written(_ id: ExchangeID) { self.machine.written(id) }
+    var unwritten: Int { self.machine.unwritten }
     func withdrawQueued() -> [ExchangeID] { self.machine.withdrawQueued() }
 }
 

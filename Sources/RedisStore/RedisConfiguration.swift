@@ -1,3 +1,5 @@
+import Cloud
+
 /// A password that cannot be printed.
 package struct RedisPassword: Sendable, Equatable {
     private let text: String
@@ -97,6 +99,10 @@ package struct RedisLimits: Sendable, Equatable {
     package var giveUp: Duration = .seconds(5)
     /// Nothing was asked for so long: ask for a sign of life.
     package var idle: Duration = .seconds(5)
+    /// How long a sign-in or a request waits for an answer.
+    package var hurried: Duration = RouteTimes.claimLimit
+    /// How long everything else does.
+    package var unhurried: Duration = .seconds(2)
 
     package init() {}
 }

@@ -22,7 +22,8 @@ package final class RedisEventLog: EventLog {
             "XADD", key, "MAXLEN", "~", "\(EventLogLimits.perOwner)", "*", "kind", event.kind.rawValue, "di",
             event.di?.text ?? "", "at", "\(event.at.milliseconds)", "text", EventLogLimits.cut(event.text))
         let expire = RedisCommand("PEXPIRE", key, "\(EventLogLimits.age.clampedMilliseconds)")
-        self.client.send([add, expire], deadline: .now() + .seconds(2)) { _, _ in
+        let limit = self.client.configuration.limits.unhurried
+        self.client.send([add, expire], deadline: .now() + TimeAmount(limit)) { _, _ in
             // Lost, as the seam says.
         }
     }
@@ -36,9 +37,10 @@ package final class RedisEventLog: EventLog {
         let command = RedisCommand(
             "XRANGE", self.keys.events(uid.text), start.text, "+", "COUNT",
             "\(min(max(limit, 1), EventLogLimits.perOwner))")
+        let limit = self.client.configuration.limits.unhurried
         let entries: [RedisValue]
         do {
-            entries = try await self.client.ask(command, within: .seconds(2)).get().elements ?? []
+            entries = try await self.client.ask(command, within: limit).get().elements ?? []
         } catch {
             throw RouteStoreUnavailable(reason: "\(error)")
         }

@@ -85,6 +85,12 @@ final class RedisReader {
         redisReplyObjectFunctions(
             createString: { task, start, count in
                 let bytes = UnsafeRawBufferPointer(start: start, count: count)
+                if task?.pointee.type == REDIS_REPLY_STRING {
+                    // hiredis waits for the two bytes that must follow, but does not look at them. Nothing back ends
+                    // the connection.
+                    let next = UnsafeRawBufferPointer(start: start, count: count + 2).suffix(2)
+                    guard next.elementsEqual([UInt8(ascii: "\r"), UInt8(ascii: "\n")]) else { return nil }
+                }
                 let value: RedisValue =
                     switch task?.pointee.type {
                     case REDIS_REPLY_ERROR: .error(String(decoding: bytes.prefix(512), as: UTF8.self))

@@ -22,6 +22,7 @@ package final class RedisRouteStore: RouteStore {
     private let client: RedisClient
     private let keys: RedisKeys
     private let leases: RedisLeases
+    private let limits: RedisLimits
     private let random: any RandomSource
     private let serverClock = Mutex(RedisServerClock())
     /// Added to the server's clock, for tests.
@@ -35,6 +36,7 @@ package final class RedisRouteStore: RouteStore {
         self.client = client
         self.keys = RedisKeys(prefix: client.configuration.keyPrefix)
         self.leases = RedisLeases(client: client, keys: self.keys)
+        self.limits = client.configuration.limits
         self.random = random
         self.shift = shift
     }
@@ -132,15 +134,15 @@ package final class RedisRouteStore: RouteStore {
     // MARK: - Edges
 
     package func find(_ di: DeviceID, completion: @escaping Completion<FoundRoute?>) {
-        self.look(di, edge: "", inAnyCase: false, within: RouteTimes.claimLimit) { completion($0.unavailable()) }
+        self.look(di, edge: "", inAnyCase: false, within: self.limits.hurried) { completion($0.unavailable()) }
     }
 
     package func wait(for di: DeviceID, edge: String, completion: @escaping Completion<FoundRoute?>) {
-        self.look(di, edge: edge, inAnyCase: false, within: RouteTimes.claimLimit) { found in
+        self.look(di, edge: edge, inAnyCase: false, within: self.limits.hurried) { found in
             guard case .success(let route?) = found, route.route.state == .live, !route.isLive else {
                 return completion(found.unavailable())
             }
-            self.look(di, edge: edge, inAnyCase: true, within: RouteTimes.claimLimit) { completion($0.unavailable()) }
+            self.look(di, edge: edge, inAnyCase: true, within: self.limits.hurried) { completion($0.unavailable()) }
         }
     }
 
@@ -157,7 +159,7 @@ package final class RedisRouteStore: RouteStore {
             let found: [DeviceID: Presence] = await withCheckedContinuation { continuation in
                 let gathered = Gathered(count: batch.count) { continuation.resume(returning: $0) }
                 for di in batch {
-                    self.look(di, edge: "", inAnyCase: false, within: .seconds(2)) { answer in
+                    self.look(di, edge: "", inAnyCase: false, within: self.limits.unhurried) { answer in
                         switch answer {
                         case .success(let found): gathered.set(di, Presence(found))
                         case .failure: gathered.set(di, .unknown)
@@ -174,7 +176,7 @@ package final class RedisRouteStore: RouteStore {
         _ di: DeviceID, edge: String, inAnyCase: Bool, within: Duration,
         completion: @escaping @Sendable (Result<FoundRoute?, RedisError>) -> Void
     ) {
-        let deadline = Self.deadline(within)
+        let deadline = self.deadline(within)
         self.run(
             RedisRouteScripts.look, keys: [self.keys.route(di.text), self.keys.waiting(di.text)],
             [edge, inAnyCase ? "1" : "", Self.milliseconds(Self.waitLifetime), "\(Self.maximumEdges)"],
@@ -203,7 +205,7 @@ package final class RedisRouteStore: RouteStore {
     // MARK: - Leases
 
     package func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>) {
-        let deadline = Self.deadline(.seconds(2))
+        let deadline = self.deadline(self.limits.unhurried)
         let script = RedisRouteScripts.renew
         let words = [
             "1", self.keys.pod(pod.name), self.shiftMicroseconds, pod.address, "\(sessions)",
@@ -231,7 +233,7 @@ package final class RedisRouteStore: RouteStore {
     }
 
     package func lease(of pod: Pod, completion: @escaping Completion<PodLease>) {
-        let deadline = Self.deadline(.seconds(2))
+        let deadline = self.deadline(self.limits.unhurried)
         self.client.send(RedisCommand("TIME"), deadline: deadline) { answer in
             let words = answer.map { $0.elements?.compactMap { $0.text.flatMap { Int64($0) } } ?? [] }
             switch words {
@@ -248,7 +250,8 @@ package final class RedisRouteStore: RouteStore {
 
     package func resign(_ pod: Pod) {
         self.leases.forget(pod.name)
-        self.client.send(RedisCommand("DEL", self.keys.pod(pod.name)), deadline: Self.deadline(.seconds(2))) { _ in
+        let deadline = self.deadline(self.limits.unhurried)
+        self.client.send(RedisCommand("DEL", self.keys.pod(pod.name)), deadline: deadline) { _ in
             self.leases.forget(pod.name)
         }
     }
@@ -265,12 +268,12 @@ package final class RedisRouteStore: RouteStore {
     ///   server does not know the script yet.
     private func run(
         _ script: RedisScript, isOrdered: Bool = false, keys: [String], _ arguments: [String],
-        within: Duration = .seconds(2),
-        deadline: NIODeadline? = nil, completion: @escaping @Sendable (Result<RedisValue, RedisError>) -> Void
+        within: Duration? = nil, deadline: NIODeadline? = nil,
+        completion: @escaping @Sendable (Result<RedisValue, RedisError>) -> Void
     ) {
         self.client.run(
             script, byText: isOrdered, keys: keys, arguments: [self.shiftMicroseconds] + arguments,
-            deadline: deadline ?? Self.deadline(within), completion: completion)
+            deadline: deadline ?? self.deadline(within ?? self.limits.unhurried), completion: completion)
     }
 
     private var shiftMicroseconds: String { "\(self.shift().clampedMilliseconds)000" }
@@ -278,7 +281,7 @@ package final class RedisRouteStore: RouteStore {
     private static func milliseconds(_ duration: Duration) -> String { "\(duration.clampedMilliseconds)" }
 
     /// A little early, since deadlines are looked at every 20 ms only.
-    private static func deadline(_ within: Duration) -> NIODeadline {
+    private func deadline(_ within: Duration) -> NIODeadline {
         .now() + TimeAmount(within) - RedisConnectionHandler.grain
     }
 }

@@ -5,8 +5,6 @@ import NIOCore
 package final class RedisTokenCache: TokenCache {
     /// However long a token lives.
     package static let longest: Duration = .seconds(10 * 60)
-    /// Then the registry is asked, which knows too.
-    private static let patience: Duration = .milliseconds(480)
     /// The form of the values; what has another is not ours, or of a version that knows more.
     private static let version = "1"
 
@@ -20,7 +18,8 @@ package final class RedisTokenCache: TokenCache {
 
     package func find(_ hash: SecretHash) async -> CachedPrincipal? {
         let command = RedisCommand("GET", self.keys.token(hash.bytes))
-        let answer = await self.client.ask(command, within: Self.patience)
+        // Then the registry is asked, which knows too.
+        let answer = await self.client.ask(command, within: self.client.configuration.limits.hurried)
         guard case .success(let value) = answer, let text = value.text else { return nil }
         return Self.entry(text)
     }
@@ -30,7 +29,7 @@ package final class RedisTokenCache: TokenCache {
         guard milliseconds > 0, let text = Self.text(entry) else { return }
         self.client.send(
             RedisCommand("SET", self.keys.token(hash.bytes), text, "PX", "\(milliseconds)"),
-            deadline: .now() + .seconds(2)
+            deadline: .now() + TimeAmount(self.client.configuration.limits.unhurried)
         ) { _ in
             // A cache: what is not kept is asked for again.
         }
@@ -67,7 +66,10 @@ extension RedisClient {
     /// Sends a command and waits for its answer, for so long at most.
     package func ask(_ command: RedisCommand, within: Duration) async -> Result<RedisValue, RedisError> {
         await withCheckedContinuation { continuation in
-            self.send(command, deadline: .now() + TimeAmount(within)) { continuation.resume(returning: $0) }
+            // A little early, since deadlines are looked at every 20 ms only.
+            self.send(command, deadline: .now() + TimeAmount(within) - RedisConnectionHandler.grain) {
+                continuation.resume(returning: $0)
+            }
         }
     }
 }

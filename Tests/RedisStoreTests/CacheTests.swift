@@ -63,13 +63,13 @@ struct CacheTests {
             cache.keep(Self.entries[1], for: secret.hash, lifetime: .seconds(86_400))
             let hash = secret.hash.bytes.map { $0 < 16 ? "0\(String($0, radix: 16))" : String($0, radix: 16) }.joined()
             let key = "\(client.configuration.keyPrefix)token:\(hash)"
-            let kept = try await client.ask(RedisCommand("GET", key), within: .seconds(5)).get()
+            let kept = try await client.ask(RedisCommand("GET", key), within: .seconds(60)).get()
             #expect(kept.text?.contains(secret.reveal()) == false)
-            guard case .integer(let rest) = try await client.ask(RedisCommand("PTTL", key), within: .seconds(5)).get()
+            guard case .integer(let rest) = try await client.ask(RedisCommand("PTTL", key), within: .seconds(60)).get()
             else { throw PeerError("no lifetime") }
             #expect((500_000...600_000).contains(rest))
             // What is not ours is not understood.
-            _ = try await client.ask(RedisCommand("SET", key, "2\nx"), within: .seconds(5)).get()
+            _ = try await client.ask(RedisCommand("SET", key, "2\nx"), within: .seconds(60)).get()
             #expect(await cache.find(secret.hash) == nil)
         }
     }

@@ -7,7 +7,8 @@ import Testing
 struct RouteParityTests {
     private enum Step: Sendable {
         case claim(pod: Int, floor: Int?, replacing: Int?)
-        case assert(pod: Int, epoch: Int, ahead: UInt64)
+        /// With one of the epochs seen, or none: one that is an hour beyond them all.
+        case assert(pod: Int, epoch: Int?)
         case mark(pod: Int, epoch: Int, Route.State)
         case drop(pod: Int, epoch: Int)
         case advance(seconds: Int)
@@ -30,6 +31,15 @@ struct RouteParityTests {
             return "\(route.pod.name) #\(rank) \(route.state) \(route.takeovers)"
         }
 
+        /// Redis forgets a device that left by its own clock, which the test does not move.
+        private mutating func expire() async throws {
+            guard try await self.bench.find() == nil else { return }
+            self.wasDropped = true
+            guard let client = self.bench.client else { return }
+            let key = client.configuration.keyPrefix + "route:{\(self.bench.di.text)}"
+            _ = try await client.ask(RedisCommand("DEL", key), within: .seconds(60)).get()
+        }
+
         mutating func play(_ step: Step) async throws -> String {
             var told = ""
             switch step {
@@ -45,8 +55,10 @@ struct RouteParityTests {
                     told = "claimed \(order) \(self.shape(claim.route)) instead of \(self.shape(claim.displaced))"
                 case .contested(let holder): told = "contested \(self.shape(holder))"
                 }
-            case .assert(let pod, let number, let ahead):
-                let epoch = self.epoch(number) + ahead
+            case .assert(let pod, let number):
+                // Made from the greatest: an hour beyond any other might fall together with one more epoch in one
+                // store and not in the other, as their clocks are not read at the same moment.
+                let epoch = number.map { self.epoch($0) } ?? (self.epochs.max() ?? 0) + 3_600_000_000
                 if !self.epochs.contains(epoch) { self.epochs.append(epoch) }
                 switch try await self.bench.assert("pod-\(pod)", epoch) {
                 case .ours(let displaced): told = "ours instead of \(self.shape(displaced))"
@@ -62,6 +74,7 @@ struct RouteParityTests {
                     self.bench.di, pod: Pod(name: "pod-\(pod)", address: "pod-\(pod):8081"), epoch: self.epoch(epoch))
             case .advance(let seconds):
                 self.bench.clock.advance(.seconds(seconds))
+                try await self.expire()
             case .renew(let pod):
                 told = "lapsed \(try await self.bench.renew("pod-\(pod)").hadLapsed)"
             }
@@ -82,14 +95,15 @@ struct RouteParityTests {
                     pod: pod, floor: Bool.random(using: &generator) ? epoch : nil,
                     replacing: Bool.random(using: &generator) ? epoch : nil)
             case 8..<11:
-                return .assert(
-                    pod: pod, epoch: epoch, ahead: [0, 0, 3_600_000_000].randomElement(using: &generator) ?? 0)
+                return .assert(pod: pod, epoch: [epoch, epoch, nil].randomElement(using: &generator) ?? nil)
             case 11..<14:
                 return .mark(
                     pod: pod, epoch: epoch, Route.State.allCases.randomElement(using: &generator) ?? .left)
             case 14: return .drop(pod: pod, epoch: epoch)
             case 15..<18:
-                return .advance(seconds: [1, 3, 7, 11, 20, 59, 60, 61, 301].randomElement(using: &generator) ?? 1)
+                // In steps of five like all bounds of routes and leases, so that the real time that goes by meanwhile
+                // makes no difference.
+                return .advance(seconds: [5, 10, 15, 20, 55, 60, 65, 300].randomElement(using: &generator) ?? 5)
             default: return .renew(pod: pod)
             }
         }
@@ -99,26 +113,42 @@ struct RouteParityTests {
     func parity() async throws {
         try await withRoutes(.redis) { redis in
             for seed in 0..<UInt64(Rounds.scaled(60)) {
-                var generator = SeededGenerator(seed: seed)
-                let steps = Self.steps(&generator, count: 40)
-                try await withRoutes(.memory) { memory in
-                    let id = "device-\(seed)"
-                    // A clock of its own: the shift of the shared one grows on.
-                    var one = Run(bench: memory.with(id))
-                    var other = Run(bench: redis.with(id))
-                    for pod in 0..<3 {
-                        for bench in [memory, redis] { try await bench.renew("pod-\(pod)") }
-                    }
-                    for (index, step) in steps.enumerated() {
-                        let expected = try await one.play(step)
-                        let actual = try await other.play(step)
-                        guard expected == actual else {
-                            Issue.record("seed \(seed), step \(index) \(step):\n memory \(expected)\n redis  \(actual)")
-                            return
-                        }
-                    }
+                var attempt = 0
+                while true {
+                    attempt += 1
+                    let begun = ContinuousClock.now
+                    guard let difference = try await self.difference(redis, seed: seed, attempt: attempt) else { break }
+                    let span = ContinuousClock.now - begun
+                    // On a machine that stood still meanwhile, a lease may run out between the one and the other.
+                    if span > .seconds(4), attempt < 5 { continue }
+                    Issue.record("seed \(seed) in \(span), \(difference)")
+                    return
                 }
             }
+        }
+    }
+
+    /// Where the two part, nil if they do not.
+    private func difference(_ redis: RouteBench, seed: UInt64, attempt: Int) async throws -> String? {
+        var generator = SeededGenerator(seed: seed)
+        let steps = Self.steps(&generator, count: 40)
+        return try await withRoutes(.memory) { memory in
+            let id = "device-\(seed)-\(attempt)"
+            // A clock of its own: the shift of the shared one grows on.
+            var one = Run(bench: memory.with(id))
+            var other = Run(bench: redis.with(id))
+            for pod in 0..<3 {
+                for bench in [memory, redis] { try await bench.renew("pod-\(pod)") }
+            }
+            for (index, step) in steps.enumerated() {
+                let expected = try await one.play(step)
+                let actual = try await other.play(step)
+                guard expected == actual else {
+                    let before = index == 0 ? "" : " after \(steps[index - 1])"
+                    return "step \(index) \(step)\(before):\n memory \(expected)\n redis  \(actual)"
+                }
+            }
+            return nil
         }
     }
 }

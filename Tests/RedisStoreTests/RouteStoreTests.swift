@@ -145,6 +145,25 @@ struct RouteStoreTests {
         }
     }
 
+    @Test("The lease of another pod is held, lapses, and is gone once given back", arguments: StoreKind.allCases)
+    func otherLease(_ kind: StoreKind) async throws {
+        try await withRoutes(kind) { bench in
+            // In one process the first device may be quicker than the first renewal.
+            #expect(try await bench.lease() == (kind == .memory ? .held : .gone))
+            try await bench.renew()
+            #expect(try await bench.lease() == .held)
+            bench.clock.advance(.seconds(14))
+            guard case .lapsed(let span) = try await bench.lease() else { throw PeerError("not lapsed") }
+            #expect((.milliseconds(3900)...Duration.seconds(50)).contains(span))
+            #expect(try await bench.renew().hadLapsed)
+            #expect(try await bench.lease() == .held)
+            bench.store.resign(Pod(name: "pod-1"))
+            #expect(try await bench.lease() == .gone)
+            #expect(try await bench.renew().hadLapsed)
+            #expect(try await bench.lease() == .held)
+        }
+    }
+
     @Test(
         "Who waits for a device is told of the next claim and the next assertion, once each",
         arguments: StoreKind.allCases)

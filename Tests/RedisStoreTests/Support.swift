@@ -27,6 +27,19 @@ let quiet: Logger = {
     return logger
 }()
 
+extension RedisLimits {
+    /// Answers that come late because the machine is busy are waited for.
+    static var patient: RedisLimits {
+        var limits = RedisLimits()
+        limits.opening = .seconds(60)
+        limits.stall = .seconds(60)
+        limits.giveUp = .seconds(120)
+        limits.hurried = .seconds(60)
+        limits.unhurried = .seconds(60)
+        return limits
+    }
+}
+
 /// Runs `body` with a client of the server, or of the one for all tests.
 func withRedis<Value: Sendable>(
     _ server: RedisServer? = nil, port: Int? = nil, connected: Bool = true,
@@ -35,6 +48,7 @@ func withRedis<Value: Sendable>(
     let common = server == nil && port == nil ? try await RedisServer.shared() : nil
     var configuration = RedisConfiguration(
         port: port ?? server?.port ?? common?.port ?? 0, keyPrefix: "\(UUID().uuidString.prefix(8)):")
+    configuration.limits = .patient
     change(&configuration)
     let client = RedisClient(configuration, group: MultiThreadedEventLoopGroup.singleton, logger: quiet)
     return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -128,13 +142,19 @@ struct RouteBench: Sendable {
         return stream
     }
 
+    func lease(_ pod: String = "pod-1") async throws -> PodLease {
+        try await withCheckedContinuation { continuation in
+            self.store.lease(of: Pod(name: pod, address: "\(pod):8081")) { continuation.resume(returning: $0) }
+        }.get()
+    }
+
     func presence() async -> Presence? { await self.store.presence(of: [self.di])[self.di] }
 }
 
 extension RedisClient {
     func listeners(_ channel: String) async throws -> Int64 {
         let command = RedisCommand("PUBSUB", "NUMSUB", self.configuration.keyPrefix + channel)
-        guard case .integer(let count)? = try await self.ask(command, within: .seconds(5)).get().elements?.last else {
+        guard case .integer(let count)? = try await self.ask(command, within: .seconds(60)).get().elements?.last else {
             throw PeerError("no count")
         }
         return count

@@ -69,14 +69,14 @@ private final class FakeServer: Sendable {
 struct WireTests {
     /// Sends one command to a server that answers with the bytes; the connection ends, and the next one is made.
     private func outcome(
-        _ bytes: String, thenClose: Bool = false, limits: RedisLimits = RedisLimits()
+        _ bytes: String, thenClose: Bool = false, limits: RedisLimits = .patient
     ) async throws -> (Result<RedisValue, RedisError>, reconnected: Bool) {
         let server = try await FakeServer(.answer(bytes, thenClose: thenClose))
         let result = try await withRedis(port: server.port) {
             $0.limits = limits
         } _: { client in
             let made = client.connection
-            let answer = await client.ask(RedisCommand("GET", "x"), within: .seconds(5))
+            let answer = await client.ask(RedisCommand("GET", "x"), within: .seconds(60))
             if case .failure(.unavailable) = answer {
                 try await eventually("reconnected") { client.connection > made && client.isConnected }
             }
@@ -86,7 +86,7 @@ struct WireTests {
         return result
     }
 
-    private func isRefused(_ bytes: String, thenClose: Bool = false, limits: RedisLimits = RedisLimits()) async throws
+    private func isRefused(_ bytes: String, thenClose: Bool = false, limits: RedisLimits = .patient) async throws
         -> Bool
     {
         let (answer, reconnected) = try await self.outcome(bytes, thenClose: thenClose, limits: limits)
@@ -107,7 +107,7 @@ struct WireTests {
 
     @Test("Answers that are too large or nested too deep end the connection")
     func size() async throws {
-        var limits = RedisLimits()
+        var limits = RedisLimits.patient
         limits.replyBytes = 10_000
         #expect(try await self.isRefused("$20000\r\n" + String(repeating: "x", count: 15_000), limits: limits))
         #expect(try await self.isRefused("*2147483647\r\n:1\r\n"))
@@ -136,8 +136,8 @@ struct WireTests {
         try await withRedis { client in
             var command = RedisCommand("ECHO")
             command.append(String(repeating: "x", count: 65_536))
-            #expect(await client.ask(command, within: .seconds(5)) == .failure(.overloaded))
-            #expect(await client.ask(RedisCommand("ECHO", ""), within: .seconds(5)) == .success(.bytes([])))
+            #expect(await client.ask(command, within: .seconds(60)) == .failure(.overloaded))
+            #expect(await client.ask(RedisCommand("ECHO", ""), within: .seconds(60)) == .success(.bytes([])))
         }
     }
 

@@ -99,6 +99,24 @@ struct MySQLSettingsTests {
         #expect(MySQLErrors.error(1030, "Got error 28 from storage engine").kind == .diskFull)
         #expect(MySQLErrors.error(1030, "Got error 5 from storage engine").kind == .inputOutput)
     }
+
+    @Test("BI-67: a full disk is told from one that fails, and somebody is told to make room")
+    func fullDisk() {
+        for (number, text) in [
+            (UInt32(3), "Error writing file '/var/lib/mysql/#sql28/a' (Errcode: 28 \"No space left on device\")"),
+            (1021, "Disk full (/tmp/#sql); waiting for someone to free some space..."),
+            (1026, "Error writing file 'a' (errno: 28 - No space left on device)"),
+            (1030, "Got error 28 \"No space left on device\" from storage engine InnoDB"),
+            (1114, "The table 'credentials' is full"),
+        ] {
+            let error = MySQLErrors.error(number, text)
+            #expect(error.kind == .diskFull, "\(text)")
+            #expect(error.cloudError(store: "x").message.contains("make room"))
+            #expect(!MySQLErrors.isFatal(number))
+        }
+        #expect(MySQLErrors.error(3, "Error writing file '/data28/a 28 b' (Errcode: 5 \"...\")").kind == .inputOutput)
+        #expect(MySQLErrors.error(1030, "Got error 281 from storage engine").kind == .inputOutput)
+    }
 }
 
 @Suite("The clock of the database")

@@ -219,10 +219,9 @@ struct SQLiteStoreTests {
                     var events = started.stream.makeAsyncIterator()
                     await events.next()
                     if limit == 1 {
-                        let start = ContinuousClock.now
+                        // It says so, not that it waited.
                         let error = await expectError(.unavailable) { try await self.register(store) }
                         #expect(error?.message.contains("waiting already") == true)
-                        #expect(ContinuousClock.now - start < .milliseconds(300))
                         gate.open()
                     } else {
                         group.addTask {

@@ -187,6 +187,23 @@ package final class MariaDBServer: Sendable {
         try await self.run("DROP DATABASE IF EXISTS \(name)")
     }
 
+    /// Writes a database to a file, as docs/operations.md says.
+    package func dump(_ name: String, to file: String) async throws {
+        try await self.runOnce(
+            "mariadb-dump", ["--single-transaction", "--no-tablespaces", "--result-file=\(file)", name])
+    }
+
+    /// Brings a file of `dump` into an empty database.
+    package func load(_ file: String, into name: String) async throws {
+        try await self.runOnce("mariadb", ["--execute=source \(file)", name])
+    }
+
+    private func runOnce(_ name: String, _ arguments: [String]) async throws {
+        let ended = try await Subprocess.run(
+            [try Self.program(name), "--no-defaults", "--user=root", "--socket=\(self.directory)/socket"] + arguments)
+        guard ended.status == 0 else { throw PeerError("\(name) failed: \(ended.errors)") }
+    }
+
     // MARK: - Making one
 
     private static let commonOptions =

@@ -10,14 +10,20 @@ package final class InMemoryRouteStore: RouteStore {
         var contestedUntil: Timestamp?
     }
 
+    fileprivate enum Lease {
+        case renewed(Timestamp)
+        case resigned
+    }
+
     fileprivate struct State {
         var entries: [DeviceID: Entry] = [:]
         var floor: UInt64 = 0
         /// Devices that left, oldest first: so many are looked at with each change that none stays for long.
-        var left: [(di: DeviceID, epoch: UInt64, until: Timestamp)] = []
+        var left: [(di: DeviceID, since: Timestamp, epoch: UInt64)] = []
         var leftHead = 0
-        /// Pods that renew a lease. One that never did (there is but one process) counts as alive.
-        var leases: [String: Timestamp] = [:]
+        /// Pods that renew a lease. One that has not begun to counts as alive, unlike in Redis: there is but this
+        /// process, and its first device may be quicker than its first renewal.
+        var leases: [String: Lease] = [:]
         var waiting: [DeviceID: Set<String>] = [:]
         var listeners: [String: @Sendable (Route) -> Void] = [:]
     }
@@ -95,7 +101,7 @@ package final class InMemoryRouteStore: RouteStore {
             entry.route.since = now
             state.entries[di] = entry
             if newState == .left {
-                state.left.append((di, epoch, now + RouteTimes.leftLifetime))
+                state.left.append((di, now, epoch))
             }
         }
     }
@@ -129,15 +135,15 @@ package final class InMemoryRouteStore: RouteStore {
     package func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>) {
         let now = self.clock.now()
         let hadLapsed = self.state.withLock { state in
-            let last = state.leases.updateValue(now, forKey: pod.name)
-            return last.map { now - $0 >= RouteTimes.lease } ?? true
+            defer { state.leases[pod.name] = .renewed(now) }
+            guard case .renewed(let last)? = state.leases[pod.name] else { return true }
+            return now - last >= RouteTimes.lease
         }
         completion(.success(LeaseRenewal(connection: 1, hadLapsed: hadLapsed, generation: "memory")))
     }
 
     package func resign(_ pod: Pod) {
-        // A pod without a lease counts as alive, so this one's ended long ago.
-        self.state.withLock { $0.leases[pod.name] = Timestamp(milliseconds: 0) }
+        self.state.withLock { $0.leases[pod.name] = .resigned }
     }
 
     package func lease(of pod: Pod, completion: @escaping Completion<PodLease>) {
@@ -171,8 +177,11 @@ extension InMemoryRouteStore.State {
     }
 
     fileprivate func lease(of pod: Pod, now: Timestamp) -> PodLease {
-        guard let renewed = self.leases[pod.name], now - renewed >= RouteTimes.lease else { return .held }
-        return .lapsed(for: now - renewed - RouteTimes.lease)
+        switch self.leases[pod.name] {
+        case .resigned: return .gone
+        case .renewed(let last) where now - last >= RouteTimes.lease: return .lapsed(for: now - last - RouteTimes.lease)
+        case .renewed, nil: return .held
+        }
     }
 
     /// Who waits for the device, and does no longer.
@@ -183,9 +192,11 @@ extension InMemoryRouteStore.State {
     /// Forgets devices whose time is over, a few at a time.
     mutating func forgetLeft(now: Timestamp) {
         var looked = 0
-        while looked < 8, self.leftHead < self.left.count, self.left[self.leftHead].until <= now {
-            let (di, epoch, _) = self.left[self.leftHead]
-            if let route = self.entries[di]?.route, route.epoch == epoch, route.state == .left {
+        while looked < 8, self.leftHead < self.left.count {
+            let (di, since, epoch) = self.left[self.leftHead]
+            guard now - since >= RouteTimes.leftLifetime else { break }
+            // Left, and not back meanwhile to leave again.
+            if let route = self.entries[di]?.route, route.epoch == epoch, route.state == .left, route.since == since {
                 self.entries[di] = nil
             }
             self.leftHead += 1

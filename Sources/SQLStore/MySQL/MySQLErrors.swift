@@ -20,7 +20,7 @@ enum MySQLErrors {
         case 1216, 1217, 1451, 1452: .missing
         case 1021, 1114: .diskFull
         // The system's number is in the text: 28 is a full disk.
-        case 3, 1023, 1024, 1026, 1030: message.contains("28") ? .diskFull : .inputOutput
+        case 3, 1023, 1024, 1026, 1030: self.namesFullDisk(message) ? .diskFull : .inputOutput
         case 1290, 1792, 1836: .readOnly
         case 1040, 1203, 1226, 1461: .tooManyConnections
         case 1044, 1045, 1129, 1130, 1142, 1143, 1227, 1251, 1698, 1820, 1862, 2049, 2058, 2059, 3118, 4151: .refused
@@ -38,6 +38,10 @@ enum MySQLErrors {
             .lost
         default: .statement
         }
+    }
+
+    private static func namesFullDisk(_ message: String) -> Bool {
+        ["Errcode: 28", "errno: 28", "error 28"].contains { message.contains("\($0) ") || message.hasSuffix($0) }
     }
 
     /// Whether the connection must not be used again.

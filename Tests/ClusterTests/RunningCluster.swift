@@ -112,8 +112,8 @@ final class RunningCluster: CloudUnderTest {
     }
 
     @discardableResult
-    func startRegistry() async throws -> ClusterProcess {
-        let process = try await self.start(.registry, name: "registry")
+    func startRegistry(_ settings: [String: String] = [:]) async throws -> ClusterProcess {
+        let process = try await self.start(.registry, name: "registry", settings)
         self.state.withLock { $0.registry = process }
         return process
     }

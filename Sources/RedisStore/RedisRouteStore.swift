@@ -49,7 +49,7 @@ package final class RedisRouteStore: RouteStore {
     ) {
         let asked = NIODeadline.now()
         let latest = self.serverClock.withLock {
-            $0.latest(at: asked + TimeAmount(RouteTimes.claimLimit)).map { $0 + self.shift() }
+            $0.latest(at: asked + TimeAmount(self.limits.hurried)).map { $0 + self.shift() }
         }
         self.run(
             RedisRouteScripts.claim, keys: [self.keys.route(di.text), self.keys.waiting(di.text)],

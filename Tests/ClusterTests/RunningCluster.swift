@@ -114,8 +114,10 @@ final class RunningCluster: CloudUnderTest {
     }
 
     @discardableResult
-    func startRegistry(products: String? = nil) async throws -> ClusterProcess {
-        let process = try await self.start(.registry, name: "registry", products: products)
+    func startRegistry(
+        _ settings: [String: String] = [:], products: String? = nil
+    ) async throws -> ClusterProcess {
+        let process = try await self.start(.registry, name: "registry", settings, products: products)
         self.state.withLock { $0.registry = process }
         return process
     }

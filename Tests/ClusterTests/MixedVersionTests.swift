@@ -31,6 +31,7 @@ struct MixedVersionTests {
             let owner = try await cluster.owner("alice")
             let device = try await cluster.device("lamp", of: owner, at: 0)
             async let served = AnsweringDevice.serve(device.peer, saying: "lamp")
+            #expect(try await cluster.http(0).get("/lamp/light", token: owner.token).text == "lamp")
             for products in [Self.previous, Subprocess.products] {
                 let registry = try cluster.registry
                 #expect(await registry.stop().status == 0)

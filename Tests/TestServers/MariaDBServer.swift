@@ -77,6 +77,8 @@ package final class MariaDBServer: Sendable {
         let server = try Subprocess(
             ["/bin/sh", "-c", Self.watchdog, "sh", daemon, "--no-defaults", "--datadir=\(self.directory)"]
                 + Self.commonOptions + [
+                    // At its start a server removes the temporary tables of all who share the folder for them.
+                    "--tmpdir=\(self.directory)",
                     "--socket=\(self.directory)/socket", "--pid-file=\(self.directory)/pid", "--port=\(self.port)",
                     "--bind-address=127.0.0.1", "--max-connections=400", "--skip-name-resolve",
                     "--init-file=\(self.directory)/init.sql",
@@ -222,6 +224,7 @@ package final class MariaDBServer: Sendable {
             [
                 try MariaDBServer.program("mariadb-install-db"), "--no-defaults", "--datadir=\(directory)",
                 "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+                "--tmpdir=\(directory)",
             ] + MariaDBServer.commonOptions)
         guard made.status == 0 else {
             throw PeerError("mariadb-install-db failed:\n\(made.output.suffix(2000))\n\(made.errors.suffix(2000))")

@@ -1,4 +1,5 @@
 import CBOR
+import CoAP
 import Foundation
 import TestServers
 import TestSupport

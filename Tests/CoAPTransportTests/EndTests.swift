@@ -174,7 +174,7 @@ struct EndTests {
             outcomes.send(1, on: connection, Request(.post, path: ["light"]))
             connection.abort("superseded")
             await outcomes.wait(for: 1)
-            #expect(outcomes.errors.last == ExchangeError(.connectionLost, delivered: false))
+            #expect(outcomes.all[1] == [.failure(ExchangeError(.connectionLost, delivered: false))])
             _ = try await bench.end()
             try await peer.setReading(true)
             let heard = try await peer.receiveUntilClose()

@@ -109,7 +109,7 @@ struct FaultTests {
     @Test("A claim that the server reaches late changes nothing; without knowing its clock, the answer comes late")
     func lateClaims() async throws {
         try await self.withServer { server in
-            try await withRoutes(.redis, server: server) { bench in
+            try await withRoutes(.redis, server: server, limits: RedisLimits()) { bench in
                 // Nothing is known of the server's clock yet.
                 server.pause()
                 async let unknowing = bench.claim("pod-1")

@@ -162,7 +162,8 @@ extension RedisClient {
 }
 
 func withRoutes<Value: Sendable>(
-    _ kind: StoreKind, server: RedisServer? = nil, _ body: @escaping (RouteBench) async throws -> Value
+    _ kind: StoreKind, server: RedisServer? = nil, limits: RedisLimits = .patient,
+    _ body: @escaping (RouteBench) async throws -> Value
 ) async throws -> Value {
     let clock = SteppedClock()
     let di = DeviceID(stored: "lamp")
@@ -171,7 +172,9 @@ func withRoutes<Value: Sendable>(
         return try await body(
             RouteBench(clock: clock, store: InMemoryRouteStore(clock: clock), client: nil, di: di))
     case .redis:
-        return try await withRedis(server) { client in
+        return try await withRedis(server) {
+            $0.limits = limits
+        } _: { client in
             let store = RedisRouteStore(client: client) { clock.shift }
             return try await body(RouteBench(clock: clock, store: store, client: client, di: di))
         }

@@ -104,13 +104,17 @@ struct StoreFaultTests {
             async let served = AnsweringDevice.serve(device.peer, saying: "lamp")
             #expect(try await cluster.http(0).get("/lamp/light", token: owner.token).text == "lamp")
 
-            // Users are registered all the while; who got a token must be there afterwards.
-            async let registered = withTaskGroup(of: (String, String)?.self) { group in
+            // Codes are provisioned all the while; whoever got one must be able to sign up with it afterwards.
+            async let provisioned = withTaskGroup(of: (String, String)?.self) { group in
                 for number in 0..<200 {
-                    group.addTask { (try? await cluster.register("user-\(number)")).map { ("user-\(number)", $0) } }
+                    group.addTask {
+                        let di = "lamp-\(number)"
+                        return (try? await cluster.deviceCode(di, mediator: owner.mediator)).map { (di, $0) }
+                    }
                 }
                 return await group.reduce(into: [(String, String)]()) { if let pair = $1 { $0.append(pair) } }
             }
+            _ = try await cluster.deviceCode("first", mediator: owner.mediator)
             await database.kill()
             #expect(try await cluster.http(0).get("/lamp/light", token: owner.token).text == "lamp")
             let peer = try await cluster.connect(to: 1)
@@ -118,18 +122,25 @@ struct StoreFaultTests {
             #expect(refused.code == .serviceUnavailable && refused.options.maxAge != nil, "\(refused.code)")
             let failed = try await cluster.http(1).post(
                 "/register/user", "{\"uid\": \"late\", \"authprovider\": \"github\"}")
-            #expect(failed.status == 503 && failed["retry-after"] != nil)
+            #expect(failed.status == 503 && failed["retry-after"] != nil, "\(failed.status) \(failed.text)")
 
             try await database.restart()
-            for (uid, token) in await registered {
-                try await cluster.eventually("the acknowledged registration of \(uid)") {
-                    let answer = try await cluster.http.get("/devices", token: token)
-                    if answer.status == 401 { throw PeerError("\(uid) was acknowledged and is lost") }
-                    return answer.status == 200
+            for (di, code) in await provisioned {
+                let peer = try await cluster.connect(to: 0)
+                try await cluster.eventually("the acknowledged code of \(di) is good") {
+                    let answer = try await peer.ask(.signUp(di: di, code: code))
+                    guard answer.code == .changed || answer.code == .serviceUnavailable else {
+                        throw PeerError("the code of \(di) was acknowledged, and now \(answer.code) \(answer.text)")
+                    }
+                    return answer.code == .changed
                 }
+                await peer.close()
             }
-            let lock = try await owner.device("lock")
-            await lock.peer.close()
+            try await cluster.eventually("another device is provisioned and signs in") {
+                guard let lock = try? await owner.device("lock") else { return false }
+                await lock.peer.close()
+                return true
+            }
             await device.peer.close()
             #expect(try await served.abort == nil)
         }

@@ -167,7 +167,7 @@ struct EndTests {
             let outcomes = Outcomes()
             // More than both ends of a connection keep in the kernel.
             let large = Request(.post, path: ["light"], payload: ByteBuffer(repeating: 7, count: 15 << 20))
-            outcomes.send(0, on: connection, timeout: .milliseconds(100), large)
+            outcomes.send(0, on: connection, timeout: .seconds(2), large)
             await outcomes.wait(for: 1)
             // Its bytes are still there: as long as the connection is, nobody can keep them back.
             #expect(outcomes.errors == [ExchangeError(.timedOut, delivered: true)])

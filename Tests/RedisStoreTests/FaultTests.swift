@@ -123,7 +123,8 @@ struct FaultTests {
 
                 server.pause()
                 async let late = bench.outcome("pod-2")
-                try await Self.pass(.milliseconds(2500))
+                // Longer than the margin, what a slow first answer leaves open about the clock, and the limit together.
+                try await Self.pass(.milliseconds(4000))
                 server.resume()
                 do {
                     _ = try await late

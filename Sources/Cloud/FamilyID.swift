@@ -3,7 +3,7 @@ package struct FamilyID: Hashable, Sendable {
     package let text: String
 
     package init(random: any RandomSource) {
-        self.text = hexadecimal(random.bytes(16))
+        self.text = random.bytes(16).hexadecimal
     }
 
     /// An id as it came from our own store.

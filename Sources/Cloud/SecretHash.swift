@@ -18,7 +18,7 @@ package struct SecretHash: Sendable {
     }
 
     /// The first eight hexadecimal digits, for logs.
-    package var short: String { hexadecimal(self.bytes.prefix(4)) }
+    package var short: String { self.bytes.prefix(4).hexadecimal }
 }
 
 extension SecretHash: Hashable {

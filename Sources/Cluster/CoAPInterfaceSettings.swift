@@ -24,10 +24,6 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
             + InternalSettings.declarations + ProcessSettings.declarations,
     )
 
-    package static func oldNames(in environment: [String: String]) -> OldNames {
-        GoGatewayKeys.names(in: environment, for: Self.program)
-    }
-
     package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
         let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(

@@ -12,6 +12,6 @@ final class LateFence: Sendable {
     }
 
     func paused(_ gap: TimeAmount) {
-        self.keeper.withLock { $0 }?.paused(.nanoseconds(gap.nanoseconds))
+        self.keeper.withLock { $0 }?.paused(gap)
     }
 }

@@ -27,10 +27,6 @@ package struct RegistrySettings: ServerConfiguration {
         commands: ["migrate": "bring the database's tables up to date and stop: 0 if they are, else 1"],
     )
 
-    package static func oldNames(in environment: [String: String]) -> OldNames {
-        GoGatewayKeys.names(in: environment, for: Self.program)
-    }
-
     package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
         let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(

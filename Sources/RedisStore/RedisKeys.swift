@@ -1,3 +1,5 @@
+import Cloud
+
 /// The names of everything that is kept in Redis. docs/redis.md has them with type, lifetime, writer and readers.
 package struct RedisKeys: Sendable, Hashable {
     /// Every kind of key and channel; what stands in braces or capitals varies.
@@ -23,7 +25,7 @@ package struct RedisKeys: Sendable, Hashable {
     func waiting(_ di: String) -> String { "\(self.prefix)wait:{\(Self.escaped(di))}" }
     func pod(_ name: String) -> String { "\(self.prefix)pod:{\(Self.escaped(name))}" }
     var generation: String { "\(self.prefix)generation" }
-    func token(_ hash: [UInt8]) -> String { "\(self.prefix)token:\(Self.hexadecimal(hash))" }
+    func token(_ hash: [UInt8]) -> String { "\(self.prefix)token:\(hash.hexadecimal)" }
     func events(_ uid: String) -> String { "\(self.prefix)events:\(Self.escaped(uid))" }
     /// The channel of an edge is this and its name.
     var edges: String { "\(self.prefix)edge:" }
@@ -45,10 +47,5 @@ package struct RedisKeys: Sendable, Hashable {
             }
         }
         return text
-    }
-
-    static func hexadecimal(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 0xF)]] }, as: UTF8.self)
     }
 }

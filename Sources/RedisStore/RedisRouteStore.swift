@@ -214,7 +214,7 @@ package final class RedisRouteStore: RouteStore {
         let generation = self.keys.generation
         let commands = [
             // A moment before the lease, so that whoever sees the lease sees the generation too.
-            RedisCommand("SET", generation, RedisKeys.hexadecimal(self.random.bytes(16)), "NX"),
+            RedisCommand("SET", generation, self.random.bytes(16).hexadecimal, "NX"),
             RedisCommand("GET", generation),
         ]
         // EVAL: it is one each 3 s, and keeps all three on one connection.

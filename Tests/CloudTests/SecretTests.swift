@@ -77,7 +77,7 @@ struct SecretTests {
     func hash() throws {
         let hash = try #require(Secret("abc")).hash
         #expect(
-            hexadecimal(hash.bytes) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+            hash.bytes.hexadecimal == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
         #expect(hash.short == "ba7816bf")
         #expect(SecretHash(bytes: hash.bytes) == hash)
         #expect(SecretHash(bytes: Array(hash.bytes.dropLast())) == nil)

@@ -2,6 +2,7 @@ import CoAP
 import NIOCore
 import Synchronization
 import TestSupport
+import Testing
 
 /// Answers whatever a device is asked on one connection, until that ends, and keeps what came.
 struct AnsweringDevice: Sendable {
@@ -29,5 +30,23 @@ struct AnsweringDevice: Sendable {
             }
         }
         return End(requests: requests, abort: last?.code == .abort ? last : nil)
+    }
+
+    /// A device signs in at one pod, then at the other: every northbound reaches it at each, and the older session ends
+    /// with an Abort.
+    static func moves(_ di: String, of owner: Owner, in cluster: RunningCluster) async throws {
+        let device = try await cluster.device(di, of: owner, at: 0)
+        async let old = Self.serve(device.peer, saying: "old")
+        for door in cluster.northbounds.indices {
+            #expect(try await cluster.http(door).get("/\(di)/light", token: owner.token).text == "old")
+        }
+        let next = try await device.login.signIn(on: cluster.connect(to: 1))
+        async let new = Self.serve(next.peer, saying: "new")
+        #expect(try await old.abort != nil)
+        for door in cluster.northbounds.indices {
+            #expect(try await cluster.http(door).get("/\(di)/light", token: owner.token).text == "new")
+        }
+        await next.peer.close()
+        _ = try await new
     }
 }

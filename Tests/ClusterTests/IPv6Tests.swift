@@ -19,19 +19,7 @@ struct IPv6Tests {
             try await Readme.runSession(
                 host: "::1", http: cluster.northbounds[0].port("http"), coap: cluster.coapInterfaces[1].port("coap"))
             let owner = try await cluster.owner("bob")
-            let device = try await cluster.device("lamp", of: owner, at: 0)
-            async let old = AnsweringDevice.serve(device.peer, saying: "old")
-            for door in cluster.northbounds.indices {
-                #expect(try await cluster.http(door).get("/lamp/light", token: owner.token).text == "old")
-            }
-            let next = try await device.login.signIn(on: cluster.connect(to: 1))
-            async let new = AnsweringDevice.serve(next.peer, saying: "new")
-            #expect(try await old.abort != nil)
-            for door in cluster.northbounds.indices {
-                #expect(try await cluster.http(door).get("/lamp/light", token: owner.token).text == "new")
-            }
-            await next.peer.close()
-            _ = try await new
+            try await AnsweringDevice.moves("lamp", of: owner, in: cluster)
         }
         await redis.stop()
     }

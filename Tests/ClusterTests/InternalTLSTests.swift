@@ -24,19 +24,7 @@ struct InternalTLSTests {
     func works() async throws {
         try await Self.with { cluster, _ in
             let owner = try await cluster.owner("alice")
-            let device = try await cluster.device("lamp", of: owner, at: 0)
-            async let old = AnsweringDevice.serve(device.peer, saying: "old")
-            for door in cluster.northbounds.indices {
-                #expect(try await cluster.http(door).get("/lamp/light", token: owner.token).text == "old")
-            }
-            let next = try await device.login.signIn(on: cluster.connect(to: 1))
-            async let new = AnsweringDevice.serve(next.peer, saying: "new")
-            #expect(try await old.abort != nil)
-            for door in cluster.northbounds.indices {
-                #expect(try await cluster.http(door).get("/lamp/light", token: owner.token).text == "new")
-            }
-            await next.peer.close()
-            _ = try await new
+            try await AnsweringDevice.moves("lamp", of: owner, in: cluster)
         }
     }
 

@@ -85,3 +85,9 @@ package struct GoGatewayKeys {
             .value("\(key): \"\(shown)\" (from \(key) in the environment) is not allowed; \(hint)"))
     }
 }
+
+extension ServerConfiguration {
+    package static func oldNames(in environment: [String: String]) -> OldNames {
+        GoGatewayKeys.names(in: environment, for: Self.program)
+    }
+}

@@ -206,7 +206,7 @@ struct ConformanceSignallingTests {
     @Test("C-27: a silent peer is pinged, then closed, and the device is offline")
     func keepalive() async throws {
         try await RunningGateway.with(
-            ["KEEPALIVE_TIME": "1", "KEEPALIVE_INTERVAL": "1", "KEEPALIVE_RETRY": "2"]
+            ["KEEPALIVE_TIME": "1", "KEEPALIVE_INTERVAL": "3", "KEEPALIVE_RETRY": "2"]
         ) { gateway in
             let owner = try await gateway.owner("alice")
             let device = try await owner.device("lamp")

@@ -117,7 +117,7 @@ struct Stripper {
 
 extension SourceFile {
     /// Everything of ours that is text.
-    static func all() throws -> [SourceFile] {
+    static func all() async throws -> [SourceFile] {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
         let alone = ["README.md", "CONTRIBUTING.md", "Package.swift", "Makefile", "openapi.yaml", ".ci/run"]
@@ -125,15 +125,16 @@ extension SourceFile {
         for folder in ["Sources", "Tests", "docs", "scripts"] {
             paths += try FileManager.default.subpathsOfDirectory(atPath: "\(root)/\(folder)").map { "\(folder)/\($0)" }
         }
-        return try paths.sorted().compactMap { path in
+        var files: [SourceFile] = []
+        for path in paths.sorted() {
             var isDirectory = false
-            guard FileManager.default.fileExists(atPath: "\(root)/\(path)", isDirectory: &isDirectory) else {
-                return nil
-            }
-            if isDirectory { return nil }
+            guard FileManager.default.fileExists(atPath: "\(root)/\(path)", isDirectory: &isDirectory), !isDirectory
+            else { continue }
             let data = try Data(contentsOf: URL(fileURLWithPath: "\(root)/\(path)"))
             // Recorded inputs are bytes; only their path concerns us.
-            return SourceFile(path: path, text: String(validating: data, as: UTF8.self) ?? "")
+            files.append(SourceFile(path: path, text: String(validating: data, as: UTF8.self) ?? ""))
+            await Task.yield()
         }
+        return files
     }
 }

@@ -14,6 +14,7 @@ let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
@@ -28,6 +29,7 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -61,6 +63,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
@@ -79,14 +82,21 @@ let package = Package(
         library("OCF", ["CoAP", "CBOR", "Cloud", nioCore]),
         library("Cloud", [crypto]),
         // Input and output.
-        library("CoAPTransport", ["CoAP", nioCore, nioPosix, logging]),
+        library("Certificates", [nioCore, nioPosix, nioSSL, x509, asn1, crypto, logging, metrics]),
+        library(
+            "CoAPTransport",
+            ["CoAP", "Certificates", nioCore, nioPosix, nioSSL, nioHTTP1, nioWebSocket, logging]),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMariaDB", providers: [.apt(["libmariadb-dev"])]),
         library("SQLStore", ["Cloud", "CSQLite", "CMariaDB", nioPosix]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         library("RedisStore", ["Cloud", "CHiredis", nioCore, nioPosix, nioSSL, logging, metrics, lifecycle]),
         library(
-            "Hop", ["CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, nioSSL, x509, logging, lifecycle]),
+            "Hop",
+            [
+                "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", nioCore, nioPosix, nioSSL, x509, logging,
+                lifecycle,
+            ]),
         library(
             "ServiceShell",
             [
@@ -98,12 +108,13 @@ let package = Package(
         library(
             "CoAPInterface",
             [
-                "CoAP", "CBOR", "Cloud", "CoAPTransport", "Edge", "ServiceShell", nioCore, logging, metrics, lifecycle,
+                "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", "Edge", "ServiceShell", nioCore, logging,
+                metrics, lifecycle,
             ]),
         library(
             "Northbound",
             [
-                "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", hummingbirdCore, httpTypes, nioCore,
+                "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "ServiceShell", nioSSL, hummingbirdCore, httpTypes, nioCore,
                 nioPosix, nioHTTP1, nioHTTPTypes, logging, metrics, lifecycle,
             ]),
         library(
@@ -111,17 +122,20 @@ let package = Package(
             ["CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", nioCore, logging, metrics, lifecycle]),
         library(
             "MockDevice",
-            ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", nioCore, nioPosix, logging, arguments, signals]),
+            [
+                "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", nioCore, nioPosix, nioSSL, logging,
+                arguments, signals,
+            ]),
         library(
             "Cluster",
             [
-                "CoAP", "Cloud", "CoAPInterface", "CoAPTransport", "Edge", "Hop", "Northbound", "Registry",
+                arguments, "CoAP", "Cloud", "Certificates", "CoAPInterface", "CoAPTransport", "Edge", "Hop", "Northbound", "Registry",
                 "RegistryReach", "RedisStore", "ServiceShell", "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
             ]),
         library(
             "Gateway",
             [
-                "CoAP", "Cloud", "CoAPInterface", "Cluster", "Edge", "Northbound", "Registry",
+                "CoAP", "Cloud", "Certificates", "CoAPInterface", "Cluster", "Edge", "Northbound", "Registry",
                 "RegistryReach", "ServiceShell",
                 "SQLStore", "OCF", nioCore, logging, lifecycle,
             ]),
@@ -155,12 +169,20 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport",
-                "TestServers",
+                "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CBOR", "OCF", "Cloud", "Certificates",
+                "TestSupport", "TestServers",
                 nioCore,
                 nioPosix, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry", "mock-device",
             ]),
-        tests("CoAPTransportTests", ["CoAPTransport", "CoAP", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
+        tests(
+            "CertificatesTests",
+            ["Certificates", "TestServers", nioCore, nioPosix, nioSSL, x509, asn1, crypto, logging]),
+        tests(
+            "CoAPTransportTests",
+            [
+                "CoAPTransport", "CoAP", "Certificates", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, nioHTTP1,
+                nioWebSocket, x509, crypto, logging,
+            ]),
         tests(
             "ServiceShellTests",
             ["ServiceShell", logging, metrics, coreMetrics, nioCore, nioPosix, lifecycle, signals],
@@ -169,13 +191,13 @@ let package = Package(
         tests(
             "CoAPInterfaceTests",
             [
-                "CoAPInterface", "CoAP", "CBOR", "Cloud", "OCF", "CoAPTransport", "Edge", "ServiceShell", "TestSupport",
-                nioCore, nioPosix, logging,
+                "CoAPInterface", "CoAP", "CBOR", "Cloud", "OCF", "Certificates", "CoAPTransport", "Edge", "ServiceShell",
+                "TestSupport", nioCore, nioPosix, logging,
             ]),
         tests(
             "NorthboundTests",
             [
-                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "ServiceShell", yams, httpTypes, logging, lifecycle,
+                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "TestServers", "ServiceShell", nioSSL, yams, httpTypes, logging, lifecycle,
                 nioCore, nioEmbedded, nioHTTPTypes, nioPosix,
             ]),
         tests(
@@ -183,12 +205,17 @@ let package = Package(
             [
                 "Registry", "SQLStore", "Cloud", "OCF", "CoAP", "CBOR", "ServiceShell", nioCore, logging, lifecycle,
             ]),
-        tests("MockDeviceTests", ["MockDevice", "CoAP", "CBOR", "Cloud", "CoAPTransport", nioCore, nioPosix, logging]),
+        tests(
+            "MockDeviceTests",
+            [
+                "MockDevice", "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", nioCore, nioPosix, nioSSL,
+                logging,
+            ]),
         tests(
             "GatewayTests",
             [
-                "Gateway", "Cluster", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", "TestServers",
-                "CSQLite",
+                "Gateway", "Cluster", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "MockDevice",
+                "TestSupport", "TestServers", "CSQLite",
                 nioCore, nioPosix,
                 logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),

@@ -37,6 +37,20 @@ package struct CoAPConnection: Sendable {
         return try result.get()
     }
 
+    /// Sends a GET that registers (Observe 0) and reports every answer to it, in order, on the connection's event loop.
+    /// Unless it is cancelled, it ends with exactly one `ended` or one failure; the loss of the connection is one.
+    /// - Parameter deadline: for the first answer only.
+    package func observe(
+        _ request: Request, deadline: NIODeadline,
+        event: @escaping @Sendable (Result<ObservationEvent, ExchangeError>) -> Void
+    ) -> ObservationHandle {
+        let handler = self.handler
+        handler.onLoop { handler in
+            handler.send(request, deadline: deadline) { event($0.map(ObservationEvent.ended)) }
+        }
+        return ObservationHandle {}
+    }
+
     /// Answers a request of the peer.
     package func respond(to id: IncomingID, with response: Response) {
         self.handler.onLoop { $0.respond(to: id, with: response) }

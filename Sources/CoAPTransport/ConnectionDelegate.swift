@@ -1,3 +1,4 @@
+package import Certificates
 package import CoAP
 package import NIOCore
 
@@ -6,8 +7,17 @@ package import NIOCore
 package protocol ConnectionDelegate: AnyObject {
     /// The connection is up and our CSM is written.
     func connectionOpened(_ connection: CoAPConnection)
+    /// The TLS handshake is over, before anything else of the peer: with its certificate if it has shown one that was
+    /// checked. Not called without TLS.
+    func connectionSecured(with certificate: PeerCertificate?)
     /// A request to be answered, once, with `connection.respond(to:with:)`.
+    ///
+    /// A GET that registers (Observe 0) may be answered any number of times: each answer with the Observe option keeps
+    /// the peer registered, the first one without it, or with an error, is the last (RFC 7641 §4.2).
     func connectionReceived(_ request: Request, id: IncomingID)
+    /// The peer does not observe any more what this request registered: it said so, or registered anew under the same
+    /// token. Answers to it are ignored from here on.
+    func connectionCancelled(_ id: IncomingID)
     /// The peer sent a Release and will be closed once nothing is in flight.
     func connectionReleased()
     /// A request was answered before anybody looked at its resource: its options are wrong, or too many are under way.
@@ -20,6 +30,8 @@ package protocol ConnectionDelegate: AnyObject {
 }
 
 extension ConnectionDelegate {
+    package func connectionSecured(with certificate: PeerCertificate?) {}
+    package func connectionCancelled(_ id: IncomingID) {}
     package func connectionRefused(with code: Code) {}
 }
 

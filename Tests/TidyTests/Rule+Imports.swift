@@ -6,26 +6,29 @@ enum Layers {
         "CoAP": [],
         "Cloud": [],
         "OCF": ["CoAP", "CBOR", "Cloud"],
-        "CoAPTransport": ["CoAP"],
+        "Certificates": [],
+        "CoAPTransport": ["CoAP", "Certificates"],
         "CSQLite": [],
         "CMariaDB": [],
         "SQLStore": ["Cloud", "CSQLite", "CMariaDB"],
         "CHiredis": [],
         "RedisStore": ["Cloud", "CHiredis"],
-        "Hop": ["CoAP", "CBOR", "Cloud", "CoAPTransport"],
+        "Hop": ["CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport"],
         "ServiceShell": [],
         "RegistryReach": ["CoAP", "CBOR", "OCF", "Cloud"],
         "Edge": ["CoAP", "CBOR", "OCF", "Cloud"],
-        "CoAPInterface": ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "Edge", "ServiceShell"],
-        "Northbound": ["CoAP", "CBOR", "OCF", "Cloud", "Edge", "ServiceShell"],
+        "CoAPInterface": [
+            "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "Edge", "ServiceShell",
+        ],
+        "Northbound": ["CoAP", "CBOR", "OCF", "Cloud", "Certificates", "Edge", "ServiceShell"],
         "Registry": ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell"],
-        "MockDevice": ["CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport"],
+        "MockDevice": ["CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport"],
         "Cluster": [
-            "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "RedisStore", "Hop", "RegistryReach",
+            "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "SQLStore", "RedisStore", "Hop", "RegistryReach",
             "ServiceShell", "Edge", "CoAPInterface", "Northbound", "Registry",
         ],
         "Gateway": [
-            "CoAP", "CBOR", "OCF", "Cloud", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
+            "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
             "Northbound", "Registry", "RegistryReach", "Cluster",
         ],
         "Programs": ["ServiceShell", "Gateway", "Cluster", "MockDevice"],
@@ -42,9 +45,19 @@ enum Layers {
                 "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "HTTPTypes", "Hummingbird",
                 "HummingbirdCore",
             ],
-            ["Northbound", "ServiceShell"], "only Northbound and ServiceShell know an HTTP library"
+            ["Northbound", "ServiceShell", "CoAPTransport"],
+            "only Northbound, ServiceShell and the WebSocket of CoAPTransport know an HTTP library"
         ),
-        (["Crypto"], ["Cloud"], "only Cloud does cryptography"),
+        (["Crypto", "_CryptoExtras"], ["Cloud", "Certificates"], "only Cloud and Certificates do cryptography"),
+        (["X509", "SwiftASN1"], ["Certificates", "Hop"], "only Certificates looks into certificates"),
+        (
+            ["NIOSSL"],
+            [
+                "Certificates", "CoAPTransport", "RedisStore", "Hop", "Northbound", "CoAPInterface", "MockDevice",
+                "Cluster",
+            ],
+            "only what has sockets does TLS"
+        ),
         (
             ["ArgumentParser"], ["ServiceShell", "MockDevice", "Gateway", "Cluster", "Programs"],
             "only programs have a command line"
@@ -52,8 +65,8 @@ enum Layers {
         (
             ["NIOPosix"],
             [
-                "CoAPTransport", "SQLStore", "RedisStore", "Hop", "ServiceShell", "CoAPInterface", "Northbound",
-                "MockDevice", "Gateway", "Cluster",
+                "Certificates", "CoAPTransport", "SQLStore", "RedisStore", "Hop", "ServiceShell", "CoAPInterface",
+                "Northbound", "MockDevice", "Gateway", "Cluster",
             ],
             "what decides does no input or output"
         ),

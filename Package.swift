@@ -114,7 +114,8 @@ let package = Package(
         library(
             "Northbound",
             [
-                "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "ServiceShell", nioSSL, hummingbirdCore, httpTypes, nioCore,
+                "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "ServiceShell", nioSSL, hummingbirdCore, httpTypes,
+                nioCore,
                 nioPosix, nioHTTP1, nioHTTPTypes, logging, metrics, lifecycle,
             ]),
         library(
@@ -129,8 +130,9 @@ let package = Package(
         library(
             "Cluster",
             [
-                arguments, "CoAP", "Cloud", "Certificates", "CoAPInterface", "CoAPTransport", "Edge", "Hop", "Northbound", "Registry",
-                "RegistryReach", "RedisStore", "ServiceShell", "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
+                arguments, "CoAP", "Cloud", "Certificates", "CoAPInterface", "CoAPTransport", "Edge", "Hop",
+                "Northbound", "Registry", "RegistryReach", "RedisStore", "ServiceShell", "SQLStore", "OCF", nioCore,
+                nioPosix, logging, lifecycle,
             ]),
         library(
             "Gateway",
@@ -180,7 +182,8 @@ let package = Package(
         tests(
             "CoAPTransportTests",
             [
-                "CoAPTransport", "CoAP", "Certificates", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, nioHTTP1,
+                "CoAPTransport", "CoAP", "Certificates", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL,
+                nioHTTP1,
                 nioWebSocket, x509, crypto, logging,
             ]),
         tests(
@@ -191,13 +194,15 @@ let package = Package(
         tests(
             "CoAPInterfaceTests",
             [
-                "CoAPInterface", "CoAP", "CBOR", "Cloud", "OCF", "Certificates", "CoAPTransport", "Edge", "ServiceShell",
+                "CoAPInterface", "CoAP", "CBOR", "Cloud", "OCF", "Certificates", "CoAPTransport", "Edge",
+                "ServiceShell",
                 "TestSupport", nioCore, nioPosix, logging,
             ]),
         tests(
             "NorthboundTests",
             [
-                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "TestServers", "ServiceShell", nioSSL, yams, httpTypes, logging, lifecycle,
+                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "TestServers", "ServiceShell", nioSSL,
+                yams, httpTypes, logging, lifecycle,
                 nioCore, nioEmbedded, nioHTTPTypes, nioPosix,
             ]),
         tests(

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("The reference stack of OCF, as it behaves on the wire")
 struct ReferenceStackTests {
-    @Test("No CSM, six bytes first, indefinite CBOR, 150 links at once, a refresh before each sign-in, loops after 4.01")
+    @Test("No CSM, six bytes first, indefinite CBOR, 150 links at once, a refresh per sign-in, loops after 4.01")
     func whims() async throws {
         try await RunningGateway.with { gateway in
             let owner = try await gateway.owner("alice")

@@ -24,6 +24,11 @@ package struct RedisCommand: Sendable, Hashable {
         self.lengths.append(word.utf8.count)
     }
 
+    mutating func append(_ word: [UInt8]) {
+        self.bytes.append(contentsOf: word)
+        self.lengths.append(word.count)
+    }
+
     package var byteCount: Int { self.bytes.count }
 
     /// Writes the command as the server reads it; false if there is no memory for it.

@@ -17,19 +17,24 @@ package struct RedisScript: Sendable {
 
 extension RedisClient {
     /// Runs a script; its text is sent only if the server does not know it.
+    /// - Parameter value: a last argument that need not be text.
     func run(
-        _ script: RedisScript, byText: Bool, keys: [String], arguments: [String], deadline: NIODeadline,
-        completion: @escaping @Sendable (Result<RedisValue, RedisError>) -> Void
+        _ script: RedisScript, byText: Bool, keys: [String], arguments: [String], value: [UInt8]? = nil,
+        deadline: NIODeadline, completion: @escaping @Sendable (Result<RedisValue, RedisError>) -> Void
     ) {
-        let words = ["\(keys.count)"] + keys + arguments
-        if byText {
-            return self.send(RedisCommand(["EVAL", script.text] + words), deadline: deadline, completion: completion)
+        let command: @Sendable (String, String) -> RedisCommand = { name, script in
+            var command = RedisCommand([name, script, "\(keys.count)"] + keys + arguments)
+            if let value { command.append(value) }
+            return command
         }
-        self.send(RedisCommand(["EVALSHA", script.digest] + words), deadline: deadline) { answer in
+        if byText {
+            return self.send(command("EVAL", script.text), deadline: deadline, completion: completion)
+        }
+        self.send(command("EVALSHA", script.digest), deadline: deadline) { answer in
             guard case .failure(.answered(let text)) = answer, text.hasPrefix("NOSCRIPT") else {
                 return completion(answer)
             }
-            self.send(RedisCommand(["EVAL", script.text] + words), deadline: deadline, completion: completion)
+            self.send(command("EVAL", script.text), deadline: deadline, completion: completion)
         }
     }
 }

@@ -204,6 +204,8 @@ final class MoodyRoutes: RouteStore {
 final class HeardEvents: EventLog {
     private let heard = Mutex<[OwnerEvent]>([])
     var all: [OwnerEvent] { self.heard.withLock { $0 } }
+    /// Those of one kind.
+    func all(_ kind: OwnerEvent.Kind) -> [OwnerEvent] { self.all.filter { $0.kind == kind } }
 
     func append(_ event: OwnerEvent, of uid: UserID) { self.heard.withLock { $0.append(event) } }
     func events(of uid: UserID, after id: String?, limit: Int) async throws(RouteStoreUnavailable) -> [LoggedEvent] {

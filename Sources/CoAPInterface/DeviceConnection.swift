@@ -89,6 +89,7 @@ final class DeviceConnection: ConnectionDelegate {
     func connectionEnded(_ end: ConnectionEnd) {
         self.hasEnded = true
         self.timer?.cancel()
+        for id in Array(self.standing.keys) { self.cancelStanding(id) }
         if let session = self.machine.endSession(now: .now()) {
             self.ended(session, as: .left)
         }
@@ -99,7 +100,6 @@ final class DeviceConnection: ConnectionDelegate {
         for id in self.requests.keys {
             self.record(id, response: nil)
         }
-        for id in self.standing.keys { self.cancelStanding(id) }
         self.connection = nil
     }
 

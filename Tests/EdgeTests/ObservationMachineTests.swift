@@ -44,7 +44,8 @@ struct ObservationMachineTests {
 
     @Test("The device's own last word ends it at once")
     func lastWord() {
-        for response in [Response(.notFound), Response(.forbidden), .on, Response(.serviceUnavailable, diagnostic: "", maxAge: 10)] {
+        let unavailable = Response(.serviceUnavailable, diagnostic: "", maxAge: 10)
+        for response in [Response(.notFound), Response(.forbidden), .on, unavailable] {
             var machine = Self.observing()
             #expect(machine.heard(.ended(response), now: Self.start, jitter: .seconds(1)) == .end(response))
         }

@@ -17,14 +17,14 @@ private final class Heard: Sendable {
 
 extension EdgeBench {
     /// Begins an observation of the lamp's light.
-    fileprivate func observe(_ heard: Heard, uid: String = "alice", _ path: String = "light") async -> ObservationHandle {
-        let handle = self.edge.observe(Self.registration(uid: uid, path)) { heard.add($0) }
+    fileprivate func observe(_ heard: Heard) async -> ObservationHandle {
+        let handle = self.edge.observe(Self.registration()) { heard.add($0) }
         await self.run()
         return handle
     }
 
-    fileprivate static func registration(uid: String = "alice", _ path: String = "light") -> Request {
-        var request = Self.request(.get, path, uid: uid)
+    fileprivate static func registration() -> Request {
+        var request = Self.request(.get, "light")
         request.options.observe = 0
         return request
     }

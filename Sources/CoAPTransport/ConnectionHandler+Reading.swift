@@ -92,6 +92,20 @@ extension ConnectionHandler {
             if let end {
                 self.finishWritten(end)
             }
+        case .notify(let id, let response, _, let next, let end):
+            self.write(next)
+            self.observations[id]?(.success(.notified(response)))
+            if let end {
+                self.finishWritten(end)
+            }
+        case .swallowed(let next, let end):
+            self.write(next)
+            if let end {
+                self.finishWritten(end)
+            }
+        case .cancelled(let id, let then):
+            self.delegate.connectionCancelled(id)
+            self.perform(then)
         case .released(let holdOffSeconds, let unsent, let closeNow):
             for id in unsent {
                 self.complete(id, .failure(ExchangeError(.closing, delivered: false)))

@@ -18,17 +18,65 @@ extension ConnectionHandler {
         }
     }
 
+    /// Nil if it was refused: `event` was told.
+    func observe(_ request: Request, deadline: NIODeadline, event: @escaping Observation) -> ExchangeID? {
+        switch self.machine.observe(request, deadline: deadline, now: .now()) {
+        case .write(let outgoing):
+            self.observations[outgoing.id] = event
+            self.write([outgoing])
+            self.settle()
+            return outgoing.id
+        case .queued(let id):
+            self.observations[id] = event
+            self.schedule()
+            return id
+        case .refuse(let failure):
+            event(.failure(ExchangeError(failure, delivered: false)))
+            return nil
+        }
+    }
+
+    func cancel(_ id: ExchangeID) {
+        guard self.observations.removeValue(forKey: id) != nil, let message = self.machine.cancel(id) else { return }
+        self.write(message)
+        self.settle()
+    }
+
     func respond(to id: IncomingID, with response: Response) {
-        switch self.machine.respond(to: id, with: response) {
+        let isWritable = self.context?.channel.isWritable ?? false
+        if self.perform(self.machine.respond(to: id, with: response, isWritable: isWritable)) {
+            self.settle()
+        }
+    }
+
+    /// False if there was nothing to write, or nothing more can be.
+    private func perform(_ action: RespondAction) -> Bool {
+        switch action {
         case .nothing:
-            break
+            return false
         case .write(let messages):
             messages.forEach(self.write)
-            self.settle()
+        case .writeUnregistered(let messages, let id):
+            messages.forEach(self.write)
+            // Not at once: whoever answers would hear of it in the middle of that.
+            self.context?.eventLoop.assumeIsolated().execute {
+                if !self.hasToldDelegate { self.delegate.connectionCancelled(id) }
+            }
         case .writeThenClose(let messages, let end):
             messages.forEach(self.write)
             self.finishWritten(end)
+            return false
         }
+        return true
+    }
+
+    /// What observers missed while they did not read, for as long as they do now.
+    func notifyWaiting(_ context: ChannelHandlerContext) {
+        var hasWritten = false
+        while self.end == nil, context.channel.isWritable, self.perform(self.machine.nextNotification()) {
+            hasWritten = true
+        }
+        if hasWritten { self.settle() }
     }
 
     func ping() {
@@ -104,6 +152,10 @@ extension ConnectionHandler {
     }
 
     func complete(_ id: ExchangeID, _ result: Result<Response, ExchangeError>) {
-        self.completions.removeValue(forKey: id)?(result)
+        if let completion = self.completions.removeValue(forKey: id) {
+            completion(result)
+        } else {
+            self.observations.removeValue(forKey: id)?(result.map(ObservationEvent.ended))
+        }
     }
 }

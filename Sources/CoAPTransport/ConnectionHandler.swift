@@ -12,6 +12,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     typealias Completion = @Sendable (Result<Response, ExchangeError>) -> Void
+    typealias Observation = @Sendable (Result<ObservationEvent, ExchangeError>) -> Void
 
     var machine: ConnectionMachine
     var frameLimits: FrameLimits
@@ -26,6 +27,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var buffer = ByteBuffer()
     var rate: MessageRate?
     var completions: [ExchangeID: Completion] = [:]
+    var observations: [ExchangeID: Observation] = [:]
     var pongs = AwaitedPongs()
 
     var timer: Scheduled<Void>?
@@ -124,6 +126,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         if context.channel.isWritable {
             self.slowReaderTimer?.cancel()
             self.slowReaderTimer = nil
+            self.notifyWaiting(context)
             self.resumeReading()
         } else if self.slowReaderTimer == nil, self.end == nil {
             self.slowReaderTimer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limits.slowReaderTimeout) {
@@ -170,7 +173,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 self.flush()
                 self.schedule()
                 return
-            case .expire(let late, let next):
+            case .expire(let late, let cancellations, let next):
+                cancellations.forEach(self.write)
                 self.write(next)
                 for (id, error) in late {
                     self.complete(id, .failure(error))

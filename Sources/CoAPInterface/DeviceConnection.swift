@@ -77,7 +77,7 @@ final class DeviceConnection: ConnectionDelegate {
     func connectionIgnored(_ message: IgnoredMessage) {
         self.context.metrics.ignored(message)
         switch message {
-        case .csm, .pong, .heldPong, .empty:
+        case .csm, .pong, .heldPong, .empty, .cancelledObservation:
             break
         case .unmatchedResponse, .unknownSignal, .unassignedClass, .afterClose, .suppressedReply:
             self.logger.debug(

@@ -26,15 +26,16 @@ extension DeviceConnection {
     }
 
     func heard(_ event: ObservationEvent, for id: IncomingID) {
-        guard var standing = self.standing[id] else { return }
+        guard self.standing[id] != nil else { return }
         switch event {
         case .notified(let response):
-            let numbered = standing.numbered(response)
-            self.standing[id] = standing
+            var registered = response
+            registered.options.observe = 0
+            // Only the first answer has its line in the log.
             if self.requests[id] != nil {
-                self.answer(id, numbered)
+                self.answer(id, registered)
             } else {
-                self.connection?.respond(to: id, with: numbered)
+                self.connection?.respond(to: id, with: registered)
             }
         case .ended(let response):
             self.standing[id] = nil

@@ -22,11 +22,23 @@ package final class LateResponder: Responder {
         if let responder = self.responder.withLock({ $0 }) {
             responder.respond(to: request, answer: answer)
         } else {
-            var response = Response(.serviceUnavailable, diagnostic: self.waiting)
-            response.options.maxAge = Self.comeBackAfter
-            // It is not the answer of whoever is meant, and another replica may have one.
-            response.options.undelivered = .unreachable
-            answer(response)
+            answer(self.notYet)
         }
+    }
+
+    package func observe(
+        _ request: Request, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        if let responder = self.responder.withLock({ $0 }) { return responder.observe(request, event: event) }
+        event(.ended(self.notYet))
+        return ObservationHandle {}
+    }
+
+    private var notYet: Response {
+        var response = Response(.serviceUnavailable, diagnostic: self.waiting)
+        response.options.maxAge = Self.comeBackAfter
+        // It is not the answer of whoever is meant, and another replica may have one.
+        response.options.undelivered = .unreachable
+        return response
     }
 }

@@ -13,4 +13,14 @@ struct PodsByHop: PodDelivery {
         }
         self.pool.send(request, to: target, answer: answer)
     }
+
+    func observe(
+        _ request: Request, at pod: Pod, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        guard let target = HopTarget(address: pod.address, name: pod.name) else {
+            event(.ended(HopOutcome.unreachable("pod \(pod.name) has no address").response))
+            return ObservationHandle {}
+        }
+        return self.pool.observe(request, at: target, event: event)
+    }
 }

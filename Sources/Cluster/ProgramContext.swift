@@ -65,10 +65,7 @@ package struct ProgramContext: Sendable {
         do {
             return try await HopListener.bind(
                 host: self.process.bindAddress, port: port, group: self.loops.group, name: name, secrets: secrets,
-                tls: tls, limits: limits, loopWatch: loopWatch, logger: self.logger("hop")
-            ) { request, _, answer in
-                responder.respond(to: request, answer: answer)
-            }
+                tls: tls, limits: limits, loopWatch: loopWatch, logger: self.logger("hop"), responder: responder)
         } catch {
             throw BindError(host: self.process.bindAddress, port: port, variable: variable, underlying: error)
         }

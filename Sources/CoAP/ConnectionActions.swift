@@ -87,6 +87,13 @@ package enum ReceiveAction: Hashable, Sendable {
     case reply(Message)
     /// One of our requests is over; `next` may now be written. With an `end` it was the last thing to wait for.
     case complete(ExchangeID, Result<Response, ExchangeError>, next: [Outgoing], end: ConnectionEnd?)
+    /// An answer to an observation of ours that stays open. With the first one its place among the requests is free:
+    /// `next` may now be written; with an `end` it was the last thing to wait for.
+    case notify(ExchangeID, Response, isFirst: Bool, next: [Outgoing], end: ConnectionEnd?)
+    /// The answer to a request that nobody waits for any more: an observation cancelled before it came.
+    case swallowed(next: [Outgoing], end: ConnectionEnd?)
+    /// The peer does not want to be told of this any more; then the rest.
+    indirect case cancelled(IncomingID, then: ReceiveAction)
     /// The peer wants to go: these requests of ours will not be sent. Close at once if nothing is in flight.
     case released(holdOffSeconds: UInt32?, unsent: [ExchangeID], closeNow: Bool)
     /// Write this, half-close, close.
@@ -95,9 +102,13 @@ package enum ReceiveAction: Hashable, Sendable {
 }
 
 extension ReceiveAction {
-    /// Whether the message was the answer to a request of ours.
+    /// Whether the message was the answer to a request of ours. A notification is not: how many of them come is the
+    /// peer's choice, so they count as messages it sends of its own accord.
     package var isAwaited: Bool {
-        if case .complete = self { true } else { false }
+        switch self {
+        case .complete, .swallowed, .notify(_, _, isFirst: true, _, _): true
+        case .notify, .ignore, .handle, .reply, .cancelled, .released, .abort, .close: false
+        }
     }
 }
 
@@ -108,6 +119,8 @@ package enum IgnoredMessage: String, Hashable, Sendable {
     case pong = "pong"
     case heldPong = "ping-held"
     case unmatchedResponse = "response-unmatched"
+    /// What still comes under an observation that was cancelled.
+    case cancelledObservation = "observation-cancelled"
     case unknownSignal = "signal-unknown"
     case unassignedClass = "class-unassigned"
     case afterClose = "after-close"
@@ -125,15 +138,18 @@ package enum RespondAction: Hashable, Sendable {
     /// No such request, or an answer it does not want.
     case nothing
     case write([Message])
+    /// The same, but although the answer says so the peer does not observe it, or not any more: whoever answers need
+    /// not go on.
+    case writeUnregistered([Message], IncomingID)
     case writeThenClose([Message], ConnectionEnd)
 }
 
 package enum DeadlineAction: Hashable, Sendable {
     /// Nothing is due; look again at this time, if any.
     case wait(until: NIODeadline?)
-    /// These of our requests are over: late, or too large since the peer takes less. Then `next` may be written. Ask
-    /// again.
-    case expire([ExchangeID: ExchangeError], next: [Outgoing])
+    /// These of our requests are over: late, or too large since the peer takes less. Then `cancellations` are to be
+    /// written, lest the peer begin to notify after all, and `next` may be. Ask again.
+    case expire([ExchangeID: ExchangeError], cancellations: [Message], next: [Outgoing])
     /// Write a Ping. Ask again.
     case ping(Message)
     case abort(Message, ConnectionEnd)

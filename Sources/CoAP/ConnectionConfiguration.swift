@@ -33,6 +33,11 @@ package struct ConnectionConfiguration: Hashable, Sendable {
     package var maximumQueuedBytes: Int
     /// Requests of the peer that wait for our answer at one time; more get 5.03 at once.
     package var maximumIncoming: Int
+    /// What we observe at the peer at one time, in number, and in bytes of what is kept for it.
+    package var maximumObservations: Int
+    package var maximumObservationBytes: Int
+    /// What the peer may observe at one time; what it asks for beyond is answered once.
+    package var maximumObservers: Int
     /// Custody Pings that wait for earlier requests at one time.
     package var maximumHeldPongs: Int
     /// How long after a Release, of either side, the connection may stay.
@@ -49,6 +54,9 @@ package struct ConnectionConfiguration: Hashable, Sendable {
         maximumQueued: Int = 64,
         maximumQueuedBytes: Int = 256 * 1024,
         maximumIncoming: Int = 64,
+        maximumObservations: Int = 1024,
+        maximumObservationBytes: Int = 256 * 1024,
+        maximumObservers: Int = 256,
         maximumHeldPongs: Int = 16,
         releaseGrace: TimeAmount = .seconds(5),
         isInternal: Bool = false
@@ -61,6 +69,9 @@ package struct ConnectionConfiguration: Hashable, Sendable {
         self.maximumQueued = maximumQueued
         self.maximumQueuedBytes = maximumQueuedBytes
         self.maximumIncoming = maximumIncoming
+        self.maximumObservations = maximumObservations
+        self.maximumObservationBytes = maximumObservationBytes
+        self.maximumObservers = maximumObservers
         self.maximumHeldPongs = maximumHeldPongs
         self.releaseGrace = releaseGrace
         self.isInternal = isInternal

@@ -6,6 +6,15 @@ import NIOCore
 struct Incoming: Hashable {
     let token: Token
     let noResponse: NoResponse
+    var registration = Registration.unasked
+
+    enum Registration: Hashable {
+        /// It did not ask to be told more.
+        case unasked
+        case asked
+        /// It did, but a later request under its token took that back.
+        case overtaken
+    }
 }
 
 extension ConnectionMachine {
@@ -24,18 +33,39 @@ extension ConnectionMachine {
         switch request.screened(allowingInternal: self.configuration.isInternal) {
         case .answer(let response):
             return self.reply(response, token: message.token, noResponse: noResponse)
-        case .accept(let request):
-            guard self.incoming.count < self.configuration.maximumIncoming else {
-                let text = "\(self.configuration.maximumIncoming) requests of this connection are being answered"
-                return self.reply(
-                    Response(.serviceUnavailable, diagnostic: text, maxAge: 1),
-                    token: message.token, noResponse: noResponse)
+        case .accept(var request):
+            let observe = self.takeObserve(of: &request)
+            let earlier = observe.flatMap { _ in self.overtake(message.token) }
+            let action: ReceiveAction
+            if observe == .cancel, self.configuration.isInternal {
+                // Our own programs throw this answer away; there is no need to ask a device for it.
+                action = self.reply(Response(.content), token: message.token, noResponse: noResponse)
+            } else {
+                let incoming = Incoming(token: message.token, noResponse: noResponse)
+                action = self.take(request, incoming, registers: observe == .register)
             }
-            self.lastIncoming += 1
-            let id = IncomingID(rawValue: self.lastIncoming)
-            self.incoming[id] = Incoming(token: message.token, noResponse: noResponse)
-            return .handle(id, request)
+            return earlier.map { .cancelled($0, then: action) } ?? action
         }
+    }
+
+    private mutating func take(_ request: Request, _ incoming: Incoming, registers: Bool) -> ReceiveAction {
+        guard self.incoming.count < self.configuration.maximumIncoming else {
+            let text = "\(self.configuration.maximumIncoming) requests of this connection are being answered"
+            return self.reply(
+                Response(.serviceUnavailable, diagnostic: text, maxAge: 1),
+                token: incoming.token, noResponse: incoming.noResponse)
+        }
+        self.lastIncoming += 1
+        let id = IncomingID(rawValue: self.lastIncoming)
+        var request = request
+        var incoming = incoming
+        if registers, self.observers.count < self.configuration.maximumObservers {
+            incoming.registration = .asked
+            self.observers.asked(id, token: incoming.token)
+            request.options.observe = 0
+        }
+        self.incoming[id] = incoming
+        return .handle(id, request)
     }
 
     private func reply(_ response: Response, token: Token, noResponse: NoResponse) -> ReceiveAction {
@@ -43,18 +73,44 @@ extension ConnectionMachine {
         return .reply(self.fitting(response, token: token))
     }
 
-    /// The answer to a request of the peer. An id that was answered already, or whose connection is closed, is nothing.
-    package mutating func respond(to id: IncomingID, with response: Response) -> RespondAction {
-        guard self.phase != .closed, let incoming = self.incoming.removeValue(forKey: id) else { return .nothing }
+    /// The answer to a request of the peer, or a notification to what it registered. An id that was answered for the
+    /// last time already, or whose connection is closed, is nothing.
+    /// - Parameter isWritable: whether the peer takes what is written. Where it does not, a notification is kept for
+    ///   `nextNotification`, in the place of an earlier one.
+    package mutating func respond(
+        to id: IncomingID, with response: Response, isWritable: Bool = true
+    ) -> RespondAction {
+        guard self.phase != .closed else { return .nothing }
+        guard let incoming = self.incoming.removeValue(forKey: id) else {
+            return self.notify(id, response, isWritable: isWritable)
+        }
+        let goesOn = incoming.registration == .asked && response.continuesObservation
+        let message = self.answer(response, token: incoming.token, isNotification: goesOn)
+        let isRegistered = goesOn && message.options.contains(.observe)
+        if isRegistered {
+            self.observers.register(id, Observer(token: incoming.token, noResponse: incoming.noResponse))
+        } else if incoming.registration == .asked {
+            self.observers.remove(id, token: incoming.token)
+        }
         var messages: [Message] = []
         if !incoming.noResponse.suppresses(response.code) {
-            messages.append(self.fitting(response, token: incoming.token))
+            messages.append(message)
         }
         messages += self.duePongs()
         if let end = self.endIfDrained() {
             return .writeThenClose(messages, end)
         }
+        if !isRegistered, incoming.registration != .unasked, response.continuesObservation {
+            return .writeUnregistered(messages, id)
+        }
         return messages.isEmpty ? .nothing : .write(messages)
+    }
+
+    /// The message for an answer, which has an Observe option if it is a notification, and only then.
+    mutating func answer(_ response: Response, token: Token, isNotification: Bool) -> Message {
+        var response = response
+        response.options.observe = isNotification ? self.observers.nextValue() : nil
+        return self.fitting(response, token: token)
     }
 
     /// The response as a message the peer can take, else a small 5.00 (RFC 8323 §5.3.1).

@@ -100,15 +100,24 @@ extension ConnectionMachine {
 
     /// Empties the queue: those requests will not be sent.
     package mutating func withdrawQueued() -> [ExchangeID] {
-        self.queue.removeAll().map(\.id)
+        let ids = self.queue.removeAll().map(\.id)
+        for id in ids { self.observations.remove(id) }
+        return ids
     }
 
     mutating func receivedResponse(_ message: Message, now: NIODeadline) -> ReceiveAction {
         // Only eight-byte tokens are ours; anything else cannot be an answer to us (RFC 7252 §5.3.2).
-        guard let id = message.token.eightByteValue.map(ExchangeID.init(rawValue:)),
-            self.inFlight.removeValue(forKey: id) != nil
-        else { return .ignore(.unmatchedResponse) }
+        guard let id = message.token.eightByteValue.map(ExchangeID.init(rawValue:)) else {
+            return .ignore(.unmatchedResponse)
+        }
         var response = Response(message.code, options: message.options, payload: message.payload)
+        let wasInFlight = self.inFlight.removeValue(forKey: id) != nil
+        if self.observations.isCancelled(id) {
+            return self.receivedUnwanted(response, id, wasInFlight: wasInFlight, now: now)
+        }
+        // Not what is in the queue yet: its token can be guessed.
+        guard wasInFlight || self.observations.isOpen(id) else { return .ignore(.unmatchedResponse) }
+        let goesOn = self.observations.isKept(id) && response.continuesObservation
         let result: Result<Response, ExchangeError>
         do throws(OptionFault) {
             try response.options.screen(allowingInternal: self.configuration.isInternal)
@@ -116,6 +125,12 @@ extension ConnectionMachine {
         } catch {
             result = .failure(ExchangeError(.unusableResponse(error), delivered: true))
         }
+        if goesOn, case .success(let response) = result {
+            self.observations.open(id)
+            return .notify(
+                id, response, isFirst: wasInFlight, next: self.fillFlight(now: now), end: self.endIfDrained())
+        }
+        self.observations.remove(id)
         return .complete(id, result, next: self.fillFlight(now: now), end: self.endIfDrained())
     }
 
@@ -147,25 +162,34 @@ extension ConnectionMachine {
     /// Ends what is late, or no longer fits the peer. Nil if there is nothing after all.
     mutating func expireRequests(now: NIODeadline) -> DeadlineAction? {
         var late: [ExchangeID: ExchangeError] = [:]
+        var cancellations: [Message] = []
         for (id, exchange) in self.inFlight where exchange.deadline <= now {
             // Also where the kernel has not taken all of it yet: what was given to the transport cannot be taken back
             // from an open connection, and goes out as soon as the peer reads.
             late[id] = ExchangeError(.timedOut, delivered: true)
         }
-        for id in late.keys {
+        for id in Array(late.keys) {
             self.inFlight.removeValue(forKey: id)
+            if self.observations.isCancelled(id) {
+                late[id] = nil
+            } else if let message = self.cancel(id) {
+                cancellations.append(message)
+            }
         }
         for entry in self.queue.removeAll(where: { $0.deadline <= now }) {
+            self.observations.remove(entry.id)
             late[entry.id] = ExchangeError(.timedOut, delivered: false)
         }
         let maximum = self.peer.maximumMessageSize
         for entry in self.queue.removeAll(where: { $0.size > maximum }) {
+            self.observations.remove(entry.id)
             late[entry.id] = ExchangeError(.tooLarge(size: entry.size, maximum: maximum), delivered: false)
         }
         let next = self.fillFlight(now: now)
         self.earliestDeadline = [
             self.inFlight.values.lazy.map(\.deadline).min(), self.queue.earliestDeadline,
         ].compactMap { $0 }.min()
-        return late.isEmpty && next.isEmpty ? nil : .expire(late, next: next)
+        guard !late.isEmpty || !next.isEmpty else { return nil }
+        return .expire(late, cancellations: cancellations, next: next)
     }
 }

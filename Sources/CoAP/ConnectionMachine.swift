@@ -3,7 +3,8 @@ package import NIOCore
 /// The rules of one CoAP connection over a reliable transport (RFC 8323), for either end, without any input or output.
 ///
 /// It says what to write and whom to tell; it resolves nothing, reads no clock and makes no random numbers. Each
-/// request of ours that it takes ends exactly once: in `complete`, `expire`, `released` or `closed`.
+/// request of ours that it takes ends exactly once: in `complete`, `expire`, `released` or `closed`. So does each
+/// observation that is not cancelled, after any number of `notify`.
 ///
 /// It does not read bytes (`Message.init(readingFrameFrom:limits:)` does), knows nothing of resources or sessions, and
 /// does no block-wise transfers.
@@ -32,6 +33,9 @@ package struct ConnectionMachine: ~Copyable {
     /// may still go out as long as the connection is open.
     package internal(set) var unwritten = 0
 
+    var observations: OutgoingObservations
+    var observers = Observers()
+
     var incoming: [IncomingID: Incoming] = [:]
     var lastIncoming: UInt64 = 0
     /// Pongs with Custody that wait until everything before their Ping was answered (RFC 8323 §5.4.1).
@@ -49,6 +53,8 @@ package struct ConnectionMachine: ~Copyable {
         self.nextToken = tokenSeed
         self.queue = RequestQueue(
             maximumCount: configuration.maximumQueued, maximumBytes: configuration.maximumQueuedBytes)
+        self.observations = OutgoingObservations(
+            maximumCount: configuration.maximumObservations, maximumBytes: configuration.maximumObservationBytes)
         self.opened = now
         self.lastReceived = now
     }
@@ -61,7 +67,7 @@ package struct ConnectionMachine: ~Copyable {
 
     package var isOpen: Bool { self.phase == .open }
     package var isClosed: Bool { self.phase == .closed }
-    /// Requests of either side that still wait for their answer.
+    /// Requests of either side that still wait for their answer. What is only observed is none.
     package var hasWorkInFlight: Bool { !self.inFlight.isEmpty || !self.incoming.isEmpty }
 
     // MARK: Beginning and end
@@ -97,7 +103,7 @@ package struct ConnectionMachine: ~Copyable {
         self.phase = .releasedByUs(until: now + self.configuration.releaseGrace)
         return ReleaseAction(
             message: self.signal(.release(alternativeAddresses: [], holdOffSeconds: holdOffSeconds)),
-            unsent: self.queue.removeAll().map(\.id)
+            unsent: self.withdrawQueued()
         )
     }
 
@@ -105,14 +111,18 @@ package struct ConnectionMachine: ~Copyable {
     package mutating func closed() -> [ExchangeID: ExchangeError] {
         self.phase = .closed
         var failures: [ExchangeID: ExchangeError] = [:]
-        for (id, exchange) in self.inFlight {
+        for (id, exchange) in self.inFlight where !self.observations.isCancelled(id) {
             failures[id] = ExchangeError(.connectionLost, delivered: exchange.isWritten)
         }
         for entry in self.queue.removeAll() {
             failures[entry.id] = ExchangeError(.connectionLost, delivered: false)
         }
+        for id in self.observations.removeAll() where failures[id] == nil {
+            failures[id] = ExchangeError(.connectionLost, delivered: true)
+        }
         self.inFlight = [:]
         self.incoming = [:]
+        self.observers = Observers()
         self.heldPongs = []
         return failures
     }
@@ -209,7 +219,7 @@ package struct ConnectionMachine: ~Copyable {
     private mutating func receivedRelease(holdOffSeconds: UInt32?, now: NIODeadline) -> ReceiveAction {
         switch self.phase {
         case .open, .releasedByUs:
-            let unsent = self.queue.removeAll().map(\.id)
+            let unsent = self.withdrawQueued()
             let closeNow = !self.hasWorkInFlight
             if closeNow {
                 self.phase = .closed
@@ -253,8 +263,9 @@ package struct ConnectionMachine: ~Copyable {
             return .abort(
                 self.signal(.abort(badCSMOption: nil, diagnostic: text)), .protocolError(text))
         }
-        if let earliest = self.earliestDeadline, earliest <= now, let action = self.expireRequests(now: now) {
-            return action
+        if let earliest = self.earliestDeadline, earliest <= now {
+            if let action = self.expireRequests(now: now) { return action }
+            if let end = self.endIfDrained() { return .close(end) }
         }
         return self.keepAlive(now: now)
     }

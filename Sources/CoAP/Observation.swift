@@ -6,6 +6,17 @@ package enum ObservationEvent: Hashable, Sendable {
     case ended(Response)
 }
 
+extension Request {
+    /// Whether it is a GET that registers (RFC 7641 §2).
+    package var registers: Bool { self.method == .get && self.options.observe == 0 }
+}
+
+extension Response {
+    /// Whether it leaves an observation as it is: success with an Observe option (RFC 7641 §4.2), whose value means
+    /// nothing here (RFC 8323 §7.1).
+    var continuesObservation: Bool { self.code.isSuccess && self.options.contains(.observe) }
+}
+
 /// The way to end one observation.
 package struct ObservationHandle: Sendable {
     private let onCancel: @Sendable () -> Void

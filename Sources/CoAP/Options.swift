@@ -51,6 +51,17 @@ package struct Options: Hashable, Sendable {
     /// The length of the longest value in bytes: above `Option.maximumLength` the message cannot be written.
     package var longestValue: Int { self.storage.lazy.map(\.value.readableBytes).max() ?? 0 }
 
+    /// The same with values in bytes of their own: those of a message keep all that was read with it.
+    func compacted() -> Options {
+        var bytes = ByteBuffer()
+        bytes.reserveCapacity(self.storage.reduce(0) { $0 + $1.value.readableBytes })
+        for option in self.storage { bytes.writeImmutableBuffer(option.value) }
+        let kept = self.storage.map { option in
+            Option(option.number, bytes.readSlice(length: option.value.readableBytes) ?? ByteBuffer())
+        }
+        return Options(ordered: kept)
+    }
+
     package func first(_ number: OptionNumber) -> Option? {
         self.storage.first { $0.number == number }
     }

@@ -78,6 +78,7 @@ extension DeviceConnection {
             }
             self.isEntered = true
             self.context.keeper.began(ticket)
+            self.context.keeper.noteSignedIn(session, peer: self.connection?.peerAddress ?? "unknown")
             self.context.metrics.sessionBegan(tookOver: tookOver)
             self.answerGrant()
         case .beaten:
@@ -118,11 +119,18 @@ extension DeviceConnection {
     }
 
     /// The session is over; with `state` nil the device signed out, and its route goes at once.
-    func ended(_ session: Session, as state: Route.State?) {
+    /// - Parameter isSuperseded: the device has a newer session.
+    func ended(_ session: Session, as state: Route.State?, isSuperseded: Bool = false) {
         self.context.sessions.leave(session)
+        self.endStanding()
+        // Without a word of who may look for it: it is not to be expected back.
+        self.endObserved(with: state == nil ? Relay.signedOut() : isSuperseded ? Relay.superseded() : Relay.offline())
         if self.isEntered {
             self.isEntered = false
             self.context.metrics.sessionEnded()
+            if !isSuperseded {
+                self.context.keeper.noteSignedOut(session, state == nil ? "signed out" : "its connection is gone")
+            }
         }
         self.connection?.withdrawQueued()
         let pod = self.context.keeper.pod
@@ -142,7 +150,7 @@ extension DeviceConnection {
         }
         ended()
         // The route is the winner's, so marking it does nothing here.
-        self.ended(over, as: .left)
+        self.ended(over, as: .left, isSuperseded: true)
         self.logSuperseded(session)
     }
 

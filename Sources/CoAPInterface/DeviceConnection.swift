@@ -25,6 +25,14 @@ final class DeviceConnection: ConnectionDelegate {
     var isEntered = false
     /// Up to which pause of this process the session is confirmed.
     var confirmedRevision: UInt64 = 0
+    /// Who observes this device, while it has a session.
+    var observations = ObservationTable()
+    var observers: [ObservationTable.ObserverID: Observer] = [:]
+    var upstreams: [ObservationTable.UpstreamID: ObservationHandle] = [:]
+    /// What this peer observes.
+    var standing: [IncomingID: StandingRequest] = [:]
+    /// Those of them that observe the cloud's own links.
+    var links: [IncomingID: LinksObservation] = [:]
 
     init(context: CoAPInterfaceContext) {
         self.context = context
@@ -47,6 +55,12 @@ final class DeviceConnection: ConnectionDelegate {
         self.perform(self.machine.received(request, id: id, now: .now()))
     }
 
+    func connectionCancelled(_ id: IncomingID) {
+        self.cancelStanding(id)
+        // Where it was not even answered, nobody waits for that any more.
+        self.record(id, response: nil)
+    }
+
     func connectionReleased() {
         // The device is going; until it has, requests for it come back as undelivered, from the connection itself.
         guard let session = self.machine.session else { return }
@@ -63,7 +77,7 @@ final class DeviceConnection: ConnectionDelegate {
     func connectionIgnored(_ message: IgnoredMessage) {
         self.context.metrics.ignored(message)
         switch message {
-        case .csm, .pong, .heldPong, .empty:
+        case .csm, .pong, .heldPong, .empty, .cancelledObservation:
             break
         case .unmatchedResponse, .unknownSignal, .unassignedClass, .afterClose, .suppressedReply:
             self.logger.debug(
@@ -75,6 +89,7 @@ final class DeviceConnection: ConnectionDelegate {
     func connectionEnded(_ end: ConnectionEnd) {
         self.hasEnded = true
         self.timer?.cancel()
+        for id in Array(self.standing.keys) { self.cancelStanding(id) }
         if let session = self.machine.endSession(now: .now()) {
             self.ended(session, as: .left)
         }
@@ -101,8 +116,11 @@ final class DeviceConnection: ConnectionDelegate {
             self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
                 this.identityAnswered(response.fromRegistry)
             }
+        case .direct(let id, let request) where request.registers && request.options.path == ["oic", "res"]:
+            self.observeLinks(self.annotated(request, id: id), id: id)
         case .direct(let id, let request):
             self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
+                if response.code.isSuccess { this.linksMayHaveChanged(by: request) }
                 this.answer(id, response.fromRegistry)
             }
         case .relay(let id, let request, let session):
@@ -112,6 +130,7 @@ final class DeviceConnection: ConnectionDelegate {
             request.options.endpoint = self.endpoint(for: request)
             request.options.deadlineMilliseconds = UInt32(
                 clamping: self.context.requestTimeout.nanoseconds / 1_000_000)
+            if request.registers { return self.observe(request, id: id) }
             self.ask(self.context.edge, request) { this, response in
                 this.answer(id, response)
             }

@@ -13,22 +13,49 @@ package struct PodResponder: Responder {
     }
 
     package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
+        switch self.way(of: request) {
+        case .refused(let response): answer(response)
+        case .pod(let path): self.respond(toPod: request, path: path, answer: answer)
+        case .sessions: self.keeper.sessions.respond(to: request, answer: answer)
+        }
+    }
+
+    package func observe(
+        _ request: Request, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        switch self.way(of: request) {
+        case .refused(let response):
+            event(.ended(response))
+        case .pod(let path):
+            self.respond(toPod: request, path: path) { event(.ended($0)) }
+        case .sessions:
+            return self.keeper.sessions.observe(request, event: event)
+        }
+        return ObservationHandle {}
+    }
+
+    private enum Way {
+        case sessions
+        /// For the pod itself.
+        case pod(path: [String])
+        case refused(Response)
+    }
+
+    private func way(of request: Request) -> Way {
         guard request.options.deadlineMilliseconds != 0 else {
-            return answer(
+            return .refused(
                 Relay.undelivered(.late, .gatewayTimeout, "no time was left when the request reached the pod"))
         }
         let path = request.options.path ?? []
-        if path.first == PodMessage.root {
-            return self.respond(toPod: request, path: path, answer: answer)
-        }
+        if path.first == PodMessage.root { return .pod(path: path) }
         // A device has a resource without a name too: only what nobody stands behind is for nobody.
-        guard path.count > 1 || request.options.fence != nil else { return answer(Self.notFound) }
+        guard path.count > 1 || request.options.fence != nil else { return .refused(Self.notFound) }
         guard request.options.fence != nil else {
             // A mistake of our own programs: whoever sends a request on has authorised somebody.
-            return answer(
+            return .refused(
                 Relay.undelivered(.noSession, .forbidden, "a request for a device must say on whose behalf it is"))
         }
-        self.keeper.sessions.respond(to: request, answer: answer)
+        return .sessions
     }
 
     private static let notFound = Response(.notFound, diagnostic: "a pod has no such resource")

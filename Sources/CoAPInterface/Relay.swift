@@ -28,6 +28,15 @@ enum Relay {
         }
     }
 
+    /// The same for what is observed: that it goes on, or how it ended.
+    static func event(for result: Result<ObservationEvent, ExchangeError>) -> ObservationEvent {
+        switch result {
+        case .success(.notified(let response)): .notified(self.response(for: .success(response)))
+        case .success(.ended(let response)): .ended(self.response(for: .success(response)))
+        case .failure(let error): .ended(self.response(for: error))
+        }
+    }
+
     private static func response(for error: ExchangeError) -> Response {
         switch error.failure {
         case .timedOut:
@@ -63,6 +72,17 @@ enum Relay {
         var response = Response(.serviceUnavailable, diagnostic: "the device is not connected", maxAge: 10)
         response.options.undelivered = .noSession
         return response
+    }
+
+    /// The last word of an observation of a device that signed out, or whose right was taken away: there is no use in
+    /// looking for it, so it carries no `Undelivered`.
+    static func signedOut() -> Response {
+        Response(.serviceUnavailable, diagnostic: "the device has signed out", maxAge: 10)
+    }
+
+    /// The answer of a session that is not the device's newest.
+    static func superseded() -> Response {
+        self.undelivered(.superseded, .serviceUnavailable, "the device has signed in anew; ask again")
     }
 
     /// The answer while the device is between two sessions, or its session has to be confirmed first.

@@ -50,6 +50,22 @@ extension RouteKeeper {
         self.state.withLock { $0.sweep.entered(entry, isWritten: ticket.isWritten) }
     }
 
+    /// Tells a device's owner that it has a session now.
+    func noteSignedIn(_ session: Session, peer: String) {
+        self.note(.deviceSignedIn, session, "signed in from \(peer)")
+    }
+
+    /// The same that it has none any more, here or elsewhere.
+    func noteSignedOut(_ session: Session, _ text: String) {
+        self.note(.deviceSignedOut, session, text)
+    }
+
+    private func note(_ kind: OwnerEvent.Kind, _ session: Session, _ text: String) {
+        guard session.kind == .device else { return }
+        self.events?.append(
+            OwnerEvent(kind: kind, di: session.di, at: self.clock.now(), text: text), of: session.uid)
+    }
+
     /// The session of a ticket does not begin. Whoever had the route may have it back.
     func abandon(_ ticket: RouteTicket) {
         self.routes.drop(ticket.di, pod: self.pod, epoch: ticket.epoch)

@@ -40,12 +40,14 @@ package final class RouteKeeper: Service {
     let logger: Logger
     let epochs: EpochSource
     let fence = PauseFence()
+    /// Where connections learn that the links of an owner may have changed.
+    let linksWatch: LinksWatch
     let onPause: @Sendable (TimeAmount) -> Void
     let state = Mutex(State())
 
     /// - Parameters:
     ///   - pods: reaches other pods; nil where there are none.
-    ///   - events: where owners learn that a device is contested.
+    ///   - events: where owners learn what becomes of their devices.
     ///   - onPause: closes what may be out of date after the pod slept: connections between programs, pending calls.
     package init(
         routes: any RouteStore, sessions: SessionTable, pod: Pod, pods: (any PodDelivery)? = nil,
@@ -58,6 +60,7 @@ package final class RouteKeeper: Service {
         self.pod = pod
         self.pods = pods
         self.events = events
+        self.linksWatch = LinksWatch(events: events)
         self.clock = clock
         self.metrics = metrics
         self.logger = logger
@@ -68,11 +71,13 @@ package final class RouteKeeper: Service {
     /// Looks after leases, assertions and notices until the shutdown; then gives the lease back.
     package func run() async throws {
         await cancelWhenGracefulShutdown {
+            async let watch: Void = self.linksWatch.run()
             while !Task.isCancelled {
                 self.tick(now: .now())
                 // A cancelled sleep ends the loop at once.
                 try? await Task.sleep(for: Self.period)
             }
+            await watch
         }
         self.routes.resign(self.pod)
     }

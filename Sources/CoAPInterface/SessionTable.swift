@@ -244,16 +244,49 @@ package final class SessionTable: Responder, SessionEnder {
     // MARK: Requests
 
     package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
+        switch self.target(of: request) {
+        case .refused(let response):
+            answer(response)
+        case .session(let handle, let deadline):
+            handle.connection.onLoop { $0.relay(request, to: handle.session.di, deadline: deadline, answer: answer) }
+        }
+    }
+
+    package func observe(
+        _ request: Request, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        switch self.target(of: request) {
+        case .refused(let response):
+            event(.ended(response))
+            return ObservationHandle {}
+        case .session(let handle, let deadline):
+            let observer = Observer(event: event)
+            handle.connection.onLoop {
+                $0.observe(request, of: handle.session.di, deadline: deadline, by: observer)
+            }
+            return ObservationHandle {
+                observer.cancel()
+                handle.connection.onLoop { $0.stopObserving(observer) }
+            }
+        }
+    }
+
+    private enum Target {
+        case session(SessionHandle, deadline: NIODeadline?)
+        case refused(Response)
+    }
+
+    private func target(of request: Request) -> Target {
         guard let di = request.options.first(.uriPath)?.string.flatMap({ try? DeviceID($0) }) else {
-            return answer(Relay.offline())
+            return .refused(Relay.offline())
         }
         let (handle, isClaiming) = self.state.withLock { ($0.sessions[di], $0.claims[di] != nil) }
         guard let handle, handle.session.kind == .device else {
-            return answer(isClaiming ? Relay.moving() : Relay.offline())
+            return .refused(isClaiming ? Relay.moving() : Relay.offline())
         }
         // Counted from here: it may have to wait for its event loop.
-        let deadline = request.options.deadlineMilliseconds.map { NIODeadline.now() + .milliseconds(Int64($0)) }
-        handle.connection.onLoop { $0.relay(request, to: di, deadline: deadline, answer: answer) }
+        return .session(
+            handle, deadline: request.options.deadlineMilliseconds.map { .now() + .milliseconds(Int64($0)) })
     }
 }
 

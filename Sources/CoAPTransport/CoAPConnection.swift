@@ -39,16 +39,32 @@ package struct CoAPConnection: Sendable {
 
     /// Sends a GET that registers (Observe 0) and reports every answer to it, in order, on the connection's event loop.
     /// Unless it is cancelled, it ends with exactly one `ended` or one failure; the loss of the connection is one.
+    /// Cancelled on that event loop, nothing comes any more.
     /// - Parameter deadline: for the first answer only.
     package func observe(
         _ request: Request, deadline: NIODeadline,
         event: @escaping @Sendable (Result<ObservationEvent, ExchangeError>) -> Void
     ) -> ObservationHandle {
         let handler = self.handler
+        let state = NIOLoopBoundBox.makeEmptyBox(valueType: ObservationState.self, eventLoop: self.eventLoop)
         handler.onLoop { handler in
-            handler.send(request, deadline: deadline) { event($0.map(ObservationEvent.ended)) }
+            // Whoever is on the event loop may have cancelled before this came through.
+            guard state.value == nil else { return }
+            guard let id = handler.observe(request, deadline: deadline, event: event) else { return }
+            if state.value == nil {
+                state.value = .begun(id)
+            } else {
+                handler.cancel(id)
+            }
         }
-        return ObservationHandle {}
+        return ObservationHandle {
+            handler.onLoop { handler in
+                if case .begun(let id) = state.value {
+                    handler.cancel(id)
+                }
+                state.value = .cancelled
+            }
+        }
     }
 
     /// Answers a request of the peer.
@@ -108,4 +124,9 @@ package struct CoAPConnection: Sendable {
             (try? await self.endedFuture.get()) ?? .failed("the event loop was shut down")
         }
     }
+}
+
+private enum ObservationState {
+    case begun(ExchangeID)
+    case cancelled
 }

@@ -93,6 +93,7 @@ package struct CoAPDialer: Sendable {
 private final class ResponderDelegate: ConnectionDelegate {
     private let server: (any Responder)?
     private var connection: CoAPConnection?
+    private var observations: ServedObservations?
 
     init(server: (any Responder)?) {
         self.server = server
@@ -100,6 +101,7 @@ private final class ResponderDelegate: ConnectionDelegate {
 
     func connectionOpened(_ connection: CoAPConnection) {
         self.connection = connection
+        self.observations = ServedObservations(connection)
     }
 
     func connectionReceived(_ request: Request, id: IncomingID) {
@@ -108,7 +110,15 @@ private final class ResponderDelegate: ConnectionDelegate {
             connection.respond(to: id, with: Response(.notFound, diagnostic: "this client serves no resources"))
             return
         }
-        server.respond(to: request) { connection.respond(to: id, with: $0) }
+        if request.registers {
+            self.observations?.serve(request, id: id, by: server)
+        } else {
+            server.respond(to: request) { connection.respond(to: id, with: $0) }
+        }
+    }
+
+    func connectionCancelled(_ id: IncomingID) {
+        self.observations?.cancelled(id)
     }
 
     func connectionReleased() {}
@@ -116,6 +126,8 @@ private final class ResponderDelegate: ConnectionDelegate {
     func connectionIgnored(_ message: IgnoredMessage) {}
 
     func connectionEnded(_ end: ConnectionEnd) {
+        self.observations?.endAll()
+        self.observations = nil
         self.connection = nil
     }
 }

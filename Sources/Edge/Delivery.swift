@@ -10,7 +10,15 @@ struct Delivery: Sendable {
     let di: DeviceID
     let uid: String
     var machine: DeliveryMachine
-    let answer: @Sendable (Response) -> Void
+    /// Which observation it registers; nil if it is answered once.
+    var observation: UInt64?
+    var answer: @Sendable (Response) -> Void
+
+    func answered(by answer: @escaping @Sendable (Response) -> Void) -> Delivery {
+        var delivery = self
+        delivery.answer = answer
+        return delivery
+    }
 
     /// About what it takes to keep the request.
     var size: Int {

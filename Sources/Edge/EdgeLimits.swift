@@ -5,6 +5,9 @@ package struct EdgeLimits: Hashable, Sendable {
     /// Requests in flight, and those of one owner.
     package var inFlight = 10_000
     package var inFlightPerOwner = 256
+    /// Observations that stand, and those of one owner. They are not among the requests in flight.
+    package var observations = 50_000
+    package var observationsPerOwner = 1024
     /// Requests that wait for one device to come back.
     package var waitersPerDevice = 16
     /// Bytes of all requests that wait for a route.
@@ -15,7 +18,7 @@ package struct EdgeLimits: Hashable, Sendable {
     package init() {}
 }
 
-/// Counts requests in flight. Who is admitted is released exactly once, with the answer.
+/// Counts requests in flight, or observations. Who is admitted is released exactly once, with the last answer.
 package final class Admission: Sendable {
     package enum Verdict: Hashable, Sendable {
         /// - Parameter number: greater than that of every request before.
@@ -34,9 +37,13 @@ package final class Admission: Sendable {
     private let maximumPerOwner: Int
     private let state = Mutex(State())
 
-    package init(_ limits: EdgeLimits) {
-        self.maximum = limits.inFlight
-        self.maximumPerOwner = limits.inFlightPerOwner
+    package init(maximum: Int, perOwner: Int) {
+        self.maximum = maximum
+        self.maximumPerOwner = perOwner
+    }
+
+    package convenience init(_ limits: EdgeLimits) {
+        self.init(maximum: limits.inFlight, perOwner: limits.inFlightPerOwner)
     }
 
     /// All requests in flight.

@@ -15,17 +15,20 @@ package import OCF
 ///
 /// It does not authenticate anybody, knows no HTTP and holds no connection.
 package struct EdgeResponder: Responder {
-    private let pods: any PodDelivery
+    let pods: any PodDelivery
     private let routes: any RouteStore
     private let name: String
-    private let localPod: Pod?
+    let localPod: Pod?
     private let registry: RegistryClient
-    private let eventLoop: any EventLoop
-    private let timeout: Duration
+    let eventLoop: any EventLoop
+    let timeout: Duration
     private let limits: EdgeLimits
-    private let memory: RouteMemory
-    private let admission: Admission
+    let memory: RouteMemory
+    let admission: Admission
     private let room: NIOLoopBoundBox<WaitingRoom>
+    let standing: Admission
+    let observations: NIOLoopBoundBox<EdgeObservations>
+    let jitter: @Sendable () -> TimeAmount
 
     /// - Parameters:
     ///   - pods: delivers to the session of the device the first path segment names, or says `Undelivered`.
@@ -34,9 +37,11 @@ package struct EdgeResponder: Responder {
     ///   - registry: knows who owns a device that was not reached.
     ///   - group: on one of its loops requests wait.
     ///   - timeout: how long a request may take that names no deadline.
+    ///   - jitter: how long after its loss an observation is registered anew.
     package init(
         pods: any PodDelivery, routes: any RouteStore, name: String, localPod: Pod? = nil, registry: RegistryClient,
-        group: any EventLoopGroup, timeout: Duration = .seconds(20), limits: EdgeLimits = EdgeLimits()
+        group: any EventLoopGroup, timeout: Duration = .seconds(20), limits: EdgeLimits = EdgeLimits(),
+        jitter: @escaping @Sendable () -> TimeAmount = { .milliseconds(.random(in: 0...2000)) }
     ) {
         self.pods = pods
         self.routes = routes
@@ -49,6 +54,9 @@ package struct EdgeResponder: Responder {
         self.memory = RouteMemory(capacity: limits.rememberedRoutes)
         self.admission = Admission(limits)
         self.room = .makeBoxSendingValue(WaitingRoom(limits: limits), eventLoop: self.eventLoop)
+        self.standing = Admission(maximum: limits.observations, perOwner: limits.observationsPerOwner)
+        self.observations = .makeBoxSendingValue(EdgeObservations(), eventLoop: self.eventLoop)
+        self.jitter = jitter
         let this = self
         routes.listen(as: name) { route in
             this.eventLoop.execute { this.heard(route) }
@@ -58,35 +66,54 @@ package struct EdgeResponder: Responder {
     /// How many requests are in flight.
     package var inFlight: Int { self.admission.count }
 
+    /// How many observations there are.
+    package var observing: Int { self.standing.count }
+
     /// For when the process stops: no request waits for its device to come back any more; those that do are answered.
     package func stopWaiting() {
-        self.eventLoop.execute { self.perform(self.room.value.close()) }
+        self.eventLoop.execute {
+            self.perform(self.room.value.close())
+            self.closeObservations()
+        }
     }
 
     package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
+        switch self.admit(request) {
+        case .refused(let response): answer(response)
+        case .admitted(let delivery, let now): self.start(delivery.answered(by: answer), now)
+        }
+    }
+
+    /// A request that may be delivered, and counts among those in flight.
+    enum Entrance {
+        case refused(Response)
+        case admitted(Delivery, now: NIODeadline)
+    }
+
+    func admit(_ request: Request) -> Entrance {
         var request = request
         guard let segment = request.options.first(.uriPath)?.string, let di = try? DeviceID(segment) else {
-            return answer(Response(.notFound, diagnostic: "the path names no device"))
+            return .refused(Response(.notFound, diagnostic: "the path names no device"))
         }
         guard let fence = request.options.fence else {
             // Our own mistake, never a peer's: whoever calls the edge has authorised somebody.
-            return answer(Response(.internalServerError, diagnostic: "request without authorisation"))
+            return .refused(Response(.internalServerError, diagnostic: "request without authorisation"))
         }
-        if let refusal = Self.refusal(of: &request) { return answer(refusal) }
+        if let refusal = Self.refusal(of: &request) { return .refused(refusal) }
         switch self.admission.admit(fence.uid) {
         case .isFull:
-            answer(.overloaded())
+            return .refused(.overloaded())
         case .ownerIsFull:
-            answer(.tooManyInFlight(self.limits.inFlightPerOwner))
+            return .refused(.tooManyInFlight(self.limits.inFlightPerOwner))
         case .admitted(let number):
             let now = self.eventLoop.now
             let allowed = request.options.deadlineMilliseconds.map { TimeAmount.milliseconds(Int64($0)) }
             let machine = DeliveryMachine(
                 di: di, uid: fence.uid, deadline: now + (allowed ?? TimeAmount(self.timeout)),
                 isRepeatable: Self.isRepeatable(&request), localPod: self.localPod)
-            self.start(
-                Delivery(number: number, request: request, di: di, uid: fence.uid, machine: machine, answer: answer),
-                now)
+            let delivery = Delivery(
+                number: number, request: request, di: di, uid: fence.uid, machine: machine, answer: { _ in })
+            return .admitted(delivery, now: now)
         }
     }
 
@@ -116,7 +143,7 @@ package struct EdgeResponder: Responder {
 // MARK: - What the machine decides is done here
 
 extension EdgeResponder {
-    private func start(_ delivery: Delivery, _ now: NIODeadline) {
+    func start(_ delivery: Delivery, _ now: NIODeadline) {
         var delivery = delivery
         switch delivery.machine.start(remembered: self.memory.route(of: delivery.di, now: now), now: now) {
         case .send(let attempt): self.send(delivery, attempt)
@@ -129,12 +156,13 @@ extension EdgeResponder {
         var request = delivery.request
         request.options.fence = Fence(epoch: attempt.epoch, uid: delivery.uid)
         request.options.deadlineMilliseconds = attempt.milliseconds
+        if let id = delivery.observation { return self.register(id, request, delivery, attempt) }
         self.pods.deliver(request, to: attempt.pod) { response in
             self.answered(delivery, attempt, response)
         }
     }
 
-    private func answered(_ delivery: Delivery, _ attempt: DeliveryMachine.Attempt, _ response: Response) {
+    func answered(_ delivery: Delivery, _ attempt: DeliveryMachine.Attempt, _ response: Response) {
         if DeliveryMachine.disprovesRoute(response) {
             self.memory.forget(delivery.di, pod: attempt.pod, epoch: attempt.epoch)
         }
@@ -204,7 +232,8 @@ extension EdgeResponder {
 
     /// The one way out.
     private func finish(_ delivery: Delivery, _ response: Response) {
-        self.admission.release(delivery.uid)
+        // An observation goes on; what it holds is let go in its own time.
+        if delivery.observation == nil { self.admission.release(delivery.uid) }
         delivery.answer(response)
     }
 }
@@ -234,7 +263,7 @@ extension EdgeResponder {
     }
 
     /// The device's own answer, as a proxy passes it on (RFC 7252 §5.7.1).
-    private func passOn(_ response: Response, to delivery: Delivery) -> Response {
+    func passOn(_ response: Response, to delivery: Delivery) -> Response {
         if let unsafe = response.options.first(where: {
             $0.number.isUnsafeToForward && OptionDefinition.of($0.number) == nil
         }) {

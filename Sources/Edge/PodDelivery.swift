@@ -7,4 +7,20 @@ package import CoAP
 /// (`unreachable`); a connection to it that is lost after the request went out is `UnknownOutcome`.
 package protocol PodDelivery: Sendable {
     func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void)
+
+    /// The same for a GET that registers, as `Responder.observe` has it.
+    func observe(
+        _ request: Request, at pod: Pod, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle
+}
+
+extension PodDelivery {
+    package func observe(
+        _ request: Request, at pod: Pod, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        var plain = request
+        plain.options.observe = nil
+        self.deliver(plain, to: pod) { event(.ended($0)) }
+        return ObservationHandle {}
+    }
 }

@@ -23,8 +23,20 @@ package struct PodRouter: PodDelivery {
         } else if let others = self.others {
             others.deliver(request, to: pod, answer: answer)
         } else {
-            answer(
-                .edge(.serviceUnavailable, .unreachable, "pod \(pod.name) cannot be reached from here", maxAge: 10))
+            answer(Self.unreachable(pod))
         }
+    }
+
+    package func observe(
+        _ request: Request, at pod: Pod, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        if pod.name == self.localPod.name { return self.sessions.observe(request, event: event) }
+        if let others = self.others { return others.observe(request, at: pod, event: event) }
+        event(.ended(Self.unreachable(pod)))
+        return ObservationHandle {}
+    }
+
+    private static func unreachable(_ pod: Pod) -> Response {
+        .edge(.serviceUnavailable, .unreachable, "pod \(pod.name) cannot be reached from here", maxAge: 10)
     }
 }

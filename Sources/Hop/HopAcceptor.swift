@@ -12,6 +12,7 @@ final class HopAcceptor: ConnectionDelegate {
     private var bound: NIOLoopBound<HopAcceptor>?
     /// Who the other side has proven to be.
     private var peer: HopPeer?
+    private var observations: ServedObservations?
     private var isReserved = false
     private var timer: Scheduled<Void>?
 
@@ -28,6 +29,7 @@ final class HopAcceptor: ConnectionDelegate {
     func connectionOpened(_ connection: CoAPConnection) {
         self.connection = connection
         self.bound = NIOLoopBound(self, eventLoop: connection.eventLoop)
+        self.observations = ServedObservations(connection)
         self.isReserved = self.context.reserve()
         guard self.isReserved else {
             connection.close(reason: "too many connections without proof")
@@ -48,8 +50,8 @@ final class HopAcceptor: ConnectionDelegate {
 
     func connectionReceived(_ request: Request, id: IncomingID) {
         guard let connection = self.connection else { return }
-        if let peer = self.peer {
-            self.handle(request, of: peer, id: id, connection)
+        if self.peer != nil {
+            self.handle(request, id: id, connection)
             return
         }
         switch self.proof.received(request) {
@@ -98,7 +100,7 @@ final class HopAcceptor: ConnectionDelegate {
 
     // MARK: After the proof
 
-    private func handle(_ request: Request, of peer: HopPeer, id: IncomingID, _ connection: CoAPConnection) {
+    private func handle(_ request: Request, id: IncomingID, _ connection: CoAPConnection) {
         // What was too late when it arrived is never acted on. What becomes late while it waits is the responder's to
         // drop, which still sees how much time there was.
         guard request.options.deadlineMilliseconds != 0 else {
@@ -113,15 +115,29 @@ final class HopAcceptor: ConnectionDelegate {
         self.unanswered[id] = size
         // Set when the connection opened, before any request.
         guard let bound = self.bound else { return }
-        self.context.responder(request, peer) { response in
+        guard !request.registers else {
+            self.observations?.serve(request, id: id, by: self.context.responder) { _ = bound.value.leavesWindow(id) }
+            return
+        }
+        self.context.responder.respond(to: request) { response in
             bound.onLoop { $0.answered(id, response) }
         }
     }
 
     private func answered(_ id: IncomingID, _ response: Response) {
-        guard let size = self.unanswered.removeValue(forKey: id) else { return }
-        self.use.give(back: size)
+        guard self.leavesWindow(id) else { return }
         self.connection?.respond(to: id, with: response)
+    }
+
+    /// False if it was not in there.
+    private func leavesWindow(_ id: IncomingID) -> Bool {
+        guard let size = self.unanswered.removeValue(forKey: id) else { return false }
+        self.use.give(back: size)
+        return true
+    }
+
+    func connectionCancelled(_ id: IncomingID) {
+        self.observations?.cancelled(id)
     }
 
     func connectionReleased() {}
@@ -132,6 +148,8 @@ final class HopAcceptor: ConnectionDelegate {
         self.timer?.cancel()
         self.giveBack()
         self.unanswered = [:]
+        self.observations?.endAll()
+        self.observations = nil
         self.connection = nil
         self.bound = nil
     }

@@ -7,6 +7,9 @@ package import NIOCore
 package struct HopLimits: Sendable {
     /// What we take unanswered on one connection.
     package var window = HopWindow()
+    /// What is observed over one connection, and the bytes that are kept for it at the side that observes.
+    package var maximumObservations = 10_000
+    package var maximumObservationBytes = 8 << 20
     /// The largest message, in bytes: a device's largest, and what the hop adds to it.
     package var maximumMessageSize = 1 << 20 | 1 << 16
     /// Connections we accept, and how many of them may be without proof at one time.
@@ -43,6 +46,7 @@ package struct HopLimits: Sendable {
         var configuration = self.common
         // The window counts them, and more are answered in another way than the machine's.
         configuration.maximumIncoming = .max
+        configuration.maximumObservers = self.maximumObservations
         return configuration
     }
 
@@ -52,6 +56,8 @@ package struct HopLimits: Sendable {
         configuration.keepalive = self.keepalive
         configuration.maximumInFlight = .max
         configuration.maximumQueued = 0
+        configuration.maximumObservations = self.maximumObservations
+        configuration.maximumObservationBytes = self.maximumObservationBytes
         return configuration
     }
 

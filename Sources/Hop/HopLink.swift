@@ -4,15 +4,6 @@ import CoAPTransport
 import Logging
 import NIOCore
 
-/// A request on its way over a connection between programs.
-struct HopRequest: Sendable {
-    let request: Request
-    let deadline: NIODeadline
-    let size: Int
-    /// Called exactly once.
-    let answer: @Sendable (Response) -> Void
-}
-
 /// The dialling end of one connection: connect, prove, then send. Lives on one event loop.
 final class HopLink {
     enum Change {
@@ -47,13 +38,15 @@ final class HopLink {
     private var proof: InitiatorProof
     private var connection: CoAPConnection?
     /// Set first of all in `dial`.
-    private var bound: NIOLoopBound<HopLink>?
+    private(set) var bound: NIOLoopBound<HopLink>?
 
     private var waiting: [UInt64: Waiting] = [:]
     private var nextWaiting: UInt64 = 0
     private var waitingUse = WindowUse()
     private var use = WindowUse()
-    private var lastUsed = NIODeadline.now()
+    var lastUsed = NIODeadline.now()
+    var observed: [UInt64: Observed] = [:]
+    var nextObserved: UInt64 = 0
 
     init(
         target: HopTarget, eventLoop: any EventLoop, limits: HopLimits, secrets: ClusterSecrets, me: HopPeer,
@@ -68,8 +61,12 @@ final class HopLink {
 
     /// When it has nothing to do: since when.
     var idleSince: NIODeadline? {
-        guard case .open = self.phase, self.use.requests == 0 else { return nil }
+        guard case .open = self.phase, self.use.requests == 0, self.observed.isEmpty else { return nil }
         return self.lastUsed
+    }
+
+    var isLeaving: Bool {
+        if case .open = self.phase { false } else { true }
     }
 
     // MARK: Opening
@@ -182,6 +179,8 @@ final class HopLink {
             hop.answer(HopOutcome.unreachable("the connection was lost").response)
             return
         }
+        let observation = hop.observation?.value
+        guard observation?.isOver != true else { return }
         let now = NIODeadline.now()
         let left = (hop.deadline - now).nanoseconds / 1_000_000
         guard left > 0 else {
@@ -195,31 +194,41 @@ final class HopLink {
         self.lastUsed = now
         var request = hop.request
         request.options.deadlineMilliseconds = UInt32(clamping: left)
-        connection.send(request, deadline: hop.deadline) { result in
-            bound.value.sent(hop, result)
+        if let observation {
+            self.observe(hop, observation, request, on: connection)
+        } else {
+            connection.send(request, deadline: hop.deadline) { result in
+                bound.value.sent(hop, result)
+            }
         }
     }
 
     private func sent(_ hop: HopRequest, _ result: Result<Response, ExchangeError>) {
+        self.giveBack(hop)
+        switch result {
+        case .success(let response): hop.answer(response)
+        case .failure(let error): self.failed(hop, error)
+        }
+    }
+
+    func giveBack(_ hop: HopRequest) {
         self.use.give(back: hop.size)
         self.lastUsed = .now()
-        switch result {
-        case .success(let response):
-            hop.answer(response)
-        case .failure(let error):
-            if error.failure == .connectionLost || error.failure == .closing {
-                // Whoever hears of the loss may ask again at once, and must not meet this connection.
-                self.leave()
-            }
-            switch error.failure {
-            case .closing:
-                self.changed(self, .returned(hop))
-            case .timedOut:
-                // It was handed to the channel, and if the peer takes its bytes yet, nobody can keep them back.
-                hop.answer(HopOutcome.noAnswer.response)
-            case .connectionLost, .queueFull, .tooLarge, .unusableResponse:
-                hop.answer(HopOutcome(error).response)
-            }
+    }
+
+    func failed(_ hop: HopRequest, _ error: ExchangeError) {
+        if error.failure == .connectionLost || error.failure == .closing {
+            // Whoever hears of the loss may ask again at once, and must not meet this connection.
+            self.leave()
+        }
+        switch error.failure {
+        case .closing:
+            self.changed(self, .returned(hop))
+        case .timedOut:
+            // It was handed to the channel, and if the peer takes its bytes yet, nobody can keep them back.
+            hop.answer(HopOutcome.noAnswer.response)
+        case .connectionLost, .queueFull, .tooLarge, .unusableResponse:
+            hop.answer(HopOutcome(error).response)
         }
     }
 
@@ -246,6 +255,7 @@ final class HopLink {
             self.fail("the other side is stopping")
         case .open, .draining, .over:
             self.leave()
+            self.endObservations()
         }
     }
 

@@ -9,11 +9,6 @@ import Synchronization
 /// Accepts connections of our other programs: each proves itself first, and then sends as many requests at a time as
 /// the window takes. It never stops reading, so that no slow answer holds up the others.
 package final class HopListener: Service {
-    /// Answers a request of `peer`, once, on any thread, and soon after its `Deadline`. Called on the connection's
-    /// event loop. Internal options are as the peer sent them.
-    package typealias Responding =
-        @Sendable (_ request: Request, _ peer: HopPeer, _ answer: @escaping @Sendable (Response) -> Void) -> Void
-
     private let listener: CoAPListener
     private let stopGrace: TimeAmount
 
@@ -29,11 +24,12 @@ package final class HopListener: Service {
     ///   - tls: mutual TLS in front of the proof; nil: none.
     ///   - stopGrace: how long requests in flight may go on when the process stops.
     ///   - loopWatch: is asked before each read.
+    ///   - responder: called on the connection's event loop. Internal options are as the peer sent them.
     /// - Throws: what binding failed with, as the system said it.
     package static func bind(
         host: String, port: Int, group: any EventLoopGroup, name: String, secrets: ClusterSecrets,
         tls: HopTLS? = nil, limits: HopLimits = HopLimits(), stopGrace: TimeAmount = .seconds(10),
-        loopWatch: LoopWatch? = nil, logger: Logger, responder: @escaping Responding
+        loopWatch: LoopWatch? = nil, logger: Logger, responder: any Responder
     ) async throws -> HopListener {
         let context = HopAcceptorContext(
             name: name, secrets: secrets, limits: limits, logger: logger, responder: responder)
@@ -82,12 +78,12 @@ final class HopAcceptorContext: Sendable {
     let secrets: ClusterSecrets
     let limits: HopLimits
     let logger: Logger
-    let responder: HopListener.Responding
+    let responder: any Responder
     private let unproven = Atomic(0)
 
     init(
         name: String, secrets: ClusterSecrets, limits: HopLimits, logger: Logger,
-        responder: @escaping HopListener.Responding
+        responder: any Responder
     ) {
         self.name = name
         self.secrets = secrets

@@ -5,6 +5,9 @@ package import CoAP
 package enum HopOutcome: Hashable, Sendable {
     /// Nobody could be connected to, or it was not the one meant, or the connection went before the last byte did.
     case unreachable(String)
+    /// The other side has asked everybody to leave this connection, which ends what was observed over it: to be observed
+    /// anew, over another connection or wherever it is then.
+    case leaving
     /// As many requests are unanswered as may be.
     case windowFull
     /// The time was over before it was sent, or before it was acted on.
@@ -32,6 +35,8 @@ package enum HopOutcome: Hashable, Sendable {
         switch self {
         case .unreachable(let why):
             Self.undelivered(.unreachable, .serviceUnavailable, "the next program cannot be reached: \(why)")
+        case .leaving:
+            Self.undelivered(.moving, .serviceUnavailable, "the next program ends this connection; observe again")
         case .windowFull:
             Self.undelivered(.queueFull, .serviceUnavailable, "too many requests wait for the next program")
         case .late:

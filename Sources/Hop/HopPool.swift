@@ -59,17 +59,57 @@ package final class HopPool: Sendable {
     package func send(
         _ request: Request, to target: HopTarget, answer: @escaping @Sendable (Response) -> Void
     ) {
+        let hop = HopRequest(
+            request: request, deadline: self.deadline(of: request), size: request.windowSize, answer: answer)
+        self.send(hop, to: target, over: self.currentLoop())
+    }
+
+    /// Observes at `target`: the request is a GET, and its `Deadline` is for the first answer only. Failures are the same
+    /// responses as those of `send`, each as the end. When the other side wants us to leave the connection, an
+    /// observation that runs ends with `Undelivered.moving`; to be begun again at once.
+    /// - Parameter event: on one of the pool's event loops, always the same for one observation. Unless it is cancelled
+    ///   there is exactly one `ended`.
+    package func observe(
+        _ request: Request, at target: HopTarget, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        let loop = self.currentLoop()
+        let observation = NIOLoopBoundBox.makeBoxSendingValue(
+            HopObservation(event: event), as: HopObservation.self, eventLoop: loop.eventLoop)
+        let hop = HopRequest(
+            request: request, deadline: self.deadline(of: request), size: request.windowSize, observation: observation
+        ) { observation.value.ended($0) }
+        self.send(hop, to: target, over: loop)
+        return ObservationHandle {
+            if observation.eventLoop.inEventLoop {
+                observation.value.cancel()
+            } else {
+                observation.eventLoop.execute { observation.value.cancel() }
+            }
+        }
+    }
+
+    private func deadline(of request: Request) -> NIODeadline {
         let time =
             request.options.deadlineMilliseconds.map { TimeAmount.milliseconds(Int64($0)) }
             ?? self.settings.limits.defaultDeadline
-        let hop = HopRequest(request: request, deadline: .now() + time, size: request.windowSize, answer: answer)
+        return .now() + time
+    }
+
+    /// The event loop the caller is on, if it is one of ours, else any.
+    private func currentLoop() -> NIOLoopBoundBox<HopLoop> {
         if let current = MultiThreadedEventLoopGroup.currentEventLoop, let box = self.loops[ObjectIdentifier(current)] {
-            box.value.send(hop, to: target)
-            return
+            return box
         }
         let turn = self.next.add(1, ordering: .relaxed).oldValue
-        let box = self.order[Int(turn % UInt(self.order.count))]
-        box.eventLoop.execute { box.value.send(hop, to: target) }
+        return self.order[Int(turn % UInt(self.order.count))]
+    }
+
+    private func send(_ hop: HopRequest, to target: HopTarget, over loop: NIOLoopBoundBox<HopLoop>) {
+        if loop.eventLoop.inEventLoop {
+            loop.value.send(hop, to: target)
+        } else {
+            loop.eventLoop.execute { loop.value.send(hop, to: target) }
+        }
     }
 
     /// Closes all connections at once, without a word: for a process that slept and cannot trust what it still has.

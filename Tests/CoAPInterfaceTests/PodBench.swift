@@ -56,13 +56,26 @@ final class LocalPods: PodDelivery {
     }
 
     func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void) {
-        let isCut = self.unreachable.withLock { $0.contains(pod.name) }
-        guard !isCut, let responder = self.pods.withLock({ $0[pod.name] }) else {
-            var response = Response(.serviceUnavailable)
-            response.options.undelivered = .unreachable
-            return answer(response)
-        }
+        guard let responder = self.responder(of: pod) else { return answer(Self.unreachable) }
         responder.respond(to: request, answer: answer)
+    }
+
+    func observe(
+        _ request: Request, at pod: Pod, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        if let responder = self.responder(of: pod) { return responder.observe(request, event: event) }
+        event(.ended(Self.unreachable))
+        return ObservationHandle {}
+    }
+
+    private func responder(of pod: Pod) -> PodResponder? {
+        self.unreachable.withLock { $0.contains(pod.name) } ? nil : self.pods.withLock { $0[pod.name] }
+    }
+
+    private static var unreachable: Response {
+        var response = Response(.serviceUnavailable)
+        response.options.undelivered = .unreachable
+        return response
     }
 
     func deliver(_ request: Request, to pod: Pod) async -> Response {
@@ -204,6 +217,8 @@ final class MoodyRoutes: RouteStore {
 final class HeardEvents: EventLog {
     private let heard = Mutex<[OwnerEvent]>([])
     var all: [OwnerEvent] { self.heard.withLock { $0 } }
+    /// Those of one kind.
+    func all(_ kind: OwnerEvent.Kind) -> [OwnerEvent] { self.all.filter { $0.kind == kind } }
 
     func append(_ event: OwnerEvent, of uid: UserID) { self.heard.withLock { $0.append(event) } }
     func events(of uid: UserID, after id: String?, limit: Int) async throws(RouteStoreUnavailable) -> [LoggedEvent] {

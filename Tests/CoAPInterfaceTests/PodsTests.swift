@@ -161,9 +161,8 @@ struct PodsTests {
                 #expect(answer.options.maxAge == 60)
             }
             #expect(try await bench.reaches(holder, through: bench.a))
-            let event = try #require(bench.events.all.first)
-            #expect(bench.events.all.count == 2)
-            #expect(event.kind == .deviceContested)
+            let event = try #require(bench.events.all(.deviceContested).first)
+            #expect(bench.events.all(.deviceContested).count == 2)
             #expect(event.text.contains("127.0.0.1:\(holder.localPort)"))
             #expect(bench.history.lines.contains { $0.contains("device contested") && $0.contains("a.1") })
         }

@@ -16,6 +16,16 @@ private struct RandomDrive {
 
     private var unanswered: [IncomingID: Token] = [:]
     private var answers: [Token: Int] = [:]
+
+    /// What we observe, from its request on, until its end or its cancellation.
+    private var observed: [ExchangeID: Message] = [:]
+    /// Registrations that nobody waits for, but whose place is taken.
+    private var cancelled: [ExchangeID: Message] = [:]
+    private var cancelledIDs: Set<ExchangeID> = []
+    /// Under which the peer has asked to be told more.
+    private var observingTokens: Set<Token> = []
+    private var goneIDs: Set<IncomingID> = []
+
     private var nextPeerToken: UInt32 = 0
     private var oldResponses: [Message] = []
     private var isOver = false
@@ -35,6 +45,8 @@ private struct RandomDrive {
                 maximumQueued: self.generator.number(0...6),
                 maximumQueuedBytes: self.generator.number(0...400),
                 maximumIncoming: self.generator.number(1...4),
+                maximumObservations: self.generator.number(1...4),
+                maximumObservers: self.generator.number(0...3),
                 maximumHeldPongs: self.generator.number(0...3),
                 releaseGrace: .seconds(5),
                 isInternal: self.generator.isLucky(oneIn: 3)),
@@ -50,7 +62,9 @@ private struct RandomDrive {
         self.end()
         try self.checkBooks()
         try #require(self.waiting.isEmpty && self.inFlight.isEmpty, "never completed")
-        try #require(self.completions.values.allSatisfy { $0 == 1 }, "completed more than once")
+        try #require(self.observed.isEmpty, "an observation never ended")
+        let ends = self.completions.allSatisfy { $1 == (self.cancelledIDs.contains($0) ? 0 : 1) }
+        try #require(ends, "completed more than once, or although cancelled")
         try #require(self.answers.values.allSatisfy { $0 <= 1 }, "answered more than once")
         // After the end nothing comes out any more.
         try #require(self.conversation.askWhatIsDue() == .wait(until: nil))
@@ -59,7 +73,9 @@ private struct RandomDrive {
 
     private mutating func step() throws {
         switch self.generator.number(0...99) {
-        case 0..<25: try self.send()
+        case 0..<15: try self.send()
+        case 15..<21: try self.observe()
+        case 21..<25: try self.cancel()
         case 25..<45: try self.receive(self.response())
         case 45..<60: try self.receive(self.request())
         case 60..<75: try self.respond()
@@ -96,14 +112,54 @@ private struct RandomDrive {
         }
     }
 
+    private mutating func observe() throws {
+        var request = Request(.get, path: ["a"])
+        request.options.append(.uriQuery, bytes: [UInt8](repeating: 0x61, count: self.generator.number(0...200)))
+        let action = self.conversation.observe(request, within: .seconds(Int64(self.generator.number(-1...20))))
+        switch action {
+        case .write(let outgoing):
+            try self.written(outgoing, isNew: true)
+            self.observed[outgoing.id] = outgoing.message
+        case .queued(let id):
+            try #require(self.waiting.insert(id).inserted)
+            self.completions[id] = 0
+            self.observed[id] = Message(code: .get, token: Token(eightBytes: id.rawValue))
+        case .refuse(let failure):
+            self.seen.insert("observation refused " + "\(failure)".prefix { $0 != "(" })
+        }
+    }
+
+    private mutating func cancel() throws {
+        guard let id = self.observed.keys.randomElement(using: &self.generator) else { return }
+        if let message = self.conversation.cancel(id) {
+            self.seen.insert(self.inFlight[id] == nil ? "cancelled" : "cancelled early")
+            try self.wroteCancellation(message, of: id)
+        }
+        self.observed[id] = nil
+        self.waiting.remove(id)
+        self.cancelled[id] = self.inFlight.removeValue(forKey: id)
+        self.cancelledIDs.insert(id)
+    }
+
+    private mutating func wroteCancellation(_ message: Message, of id: ExchangeID) throws {
+        try #require(message.token == Token(eightBytes: id.rawValue) && message.options.observe == 1)
+        try #require(!self.waiting.contains(id), "cancelled what was never sent")
+        try #require(message.frameLength <= self.conversation.peer.maximumMessageSize, "oversize cancellation")
+    }
+
     private mutating func response() -> Message {
-        let outgoing = self.inFlight.values.randomElement(using: &self.generator)
+        let all = Array(self.inFlight.values) + Array(self.observed.values) + Array(self.cancelled.values)
+        let outgoing = all.randomElement(using: &self.generator)
         if let outgoing, !self.generator.isLucky(oneIn: 5) {
             var options = Options()
+            if self.generator.isLucky(oneIn: 2) {
+                options.append(.observe, bytes: self.generator.someBytes(self.generator.number(0...4)))
+            }
             if self.generator.isLucky(oneIn: 10) {
                 options.append(OptionNumber(rawValue: 65001))
             }
-            let response = Message(code: .content, token: outgoing.token, options: options)
+            let code: Code = self.generator.isLucky(oneIn: 10) ? .notFound : .content
+            let response = Message(code: code, token: outgoing.token, options: options)
             self.oldResponses.append(response)
             return response
         }
@@ -118,6 +174,13 @@ private struct RandomDrive {
             options.append((.noResponse, [UInt8(self.generator.number(0...31))]))
         }
         let path = self.generator.isLucky(oneIn: 8) ? ".." : "a"
+        if self.generator.isLucky(oneIn: 2) {
+            // A few tokens, again and again.
+            let token = Token([UInt8(self.generator.number(1...4))])
+            self.observingTokens.insert(token)
+            options.append((.observe, [UInt8](repeating: 1, count: self.generator.number(0...1))))
+            return .get(path, token: token.bytes, adding: options)
+        }
         let bytes = withUnsafeBytes(of: self.nextPeerToken.bigEndian) { Array($0) }
         return .get(path, token: bytes, adding: options)
     }
@@ -136,7 +199,11 @@ private struct RandomDrive {
 
     private mutating func receive(_ message: Message) throws {
         self.conversation.receiveBytes()
-        switch self.conversation.receive(message) {
+        try self.perform(self.conversation.receive(message), of: message)
+    }
+
+    private mutating func perform(_ action: ReceiveAction, of message: Message) throws {
+        switch action {
         case .ignore(let what):
             self.seen.insert("ignored " + what.rawValue)
         case .handle(let id, _):
@@ -147,10 +214,25 @@ private struct RandomDrive {
             self.seen.insert((try? result.get()) == nil ? "unusable" : "completed")
             if !next.isEmpty { self.seen.insert("next") }
             if end != nil { self.seen.insert("drained by an answer") }
-            try #require(message.token == self.inFlight[id]?.token)
+            try #require(message.token == self.inFlight[id]?.token ?? self.observed[id]?.token)
             self.completed(id)
             for outgoing in next { try self.written(outgoing, isNew: false) }
             if end != nil { self.end() }
+        case .notify(let id, _, let isFirst, let next, let end):
+            self.seen.insert("notified")
+            try #require(message.token == self.observed[id]?.token, "not observed")
+            try #require(isFirst == (self.inFlight.removeValue(forKey: id) != nil))
+            for outgoing in next { try self.written(outgoing, isNew: false) }
+            if end != nil { self.end() }
+        case .swallowed(let next, let end):
+            self.seen.insert("swallowed")
+            try #require(self.cancelled.removeValue(forKey: ExchangeID(message.token)) != nil)
+            for outgoing in next { try self.written(outgoing, isNew: false) }
+            if end != nil { self.end() }
+        case .cancelled(let id, let then):
+            self.seen.insert("cancelled by the peer")
+            try #require(self.goneIDs.insert(id).inserted, "cancelled twice")
+            try self.perform(then, of: message)
         case .released(_, let unsent, let closeNow):
             self.seen.insert(unsent.isEmpty ? "released" : "released with a queue")
             unsent.forEach { self.completed($0) }
@@ -166,15 +248,37 @@ private struct RandomDrive {
     }
 
     private mutating func respond() throws {
-        guard let id = self.unanswered.keys.randomElement(using: &self.generator) else { return }
-        if !self.generator.isLucky(oneIn: 5) { self.unanswered.removeValue(forKey: id) }
+        guard let (id, token) = self.unanswered.randomElement(using: &self.generator) else { return }
+        let isLast = self.generator.isLucky(oneIn: 5) != !self.observingTokens.contains(token)
+        if isLast { self.unanswered.removeValue(forKey: id) }
         let payload = ByteBuffer(bytes: self.generator.someBytes(self.generator.number(0...300)))
-        switch self.conversation.respond(id, Response(.content, payload: payload)) {
+        var response = Response(self.generator.isLucky(oneIn: 8) ? .notFound : .content, payload: payload)
+        if self.generator.isLucky(oneIn: 2) { response.options.observe = 7 }
+        let isWritable = !self.generator.isLucky(oneIn: 4)
+        try self.perform(self.conversation.respond(id, response, isWritable: isWritable), id)
+        while isWritable, !self.isOver {
+            let action = self.conversation.nextNotification()
+            guard action != .nothing else { break }
+            self.seen.insert("waited")
+            try self.perform(action, nil)
+        }
+    }
+
+    private mutating func perform(_ action: RespondAction, _ id: IncomingID?) throws {
+        switch action {
         case .nothing:
             break
         case .write(let messages):
             self.seen.insert("answered")
+            if let id { try #require(!self.goneIDs.contains(id), "notified after the cancellation") }
             for message in messages { try self.wrote(message) }
+        case .writeUnregistered(let messages, let id):
+            self.seen.insert("unregistered")
+            try #require(self.goneIDs.insert(id).inserted, "cancelled twice")
+            for message in messages {
+                try #require(message.options.observe == nil)
+                try self.wrote(message)
+            }
         case .writeThenClose(let messages, _):
             self.seen.insert("drained by our answer")
             for message in messages { try self.wrote(message) }
@@ -194,8 +298,14 @@ private struct RandomDrive {
             case .wait(let until):
                 try #require(until.map { $0 > self.conversation.now } ?? true, "waits for the past")
                 return
-            case .expire(let late, let next):
+            case .expire(let late, let cancellations, let next):
                 try #require(!late.isEmpty || !next.isEmpty, "nothing expired")
+                for message in cancellations {
+                    self.seen.insert("cancelled late")
+                    let id = ExchangeID(message.token)
+                    try #require(late[id] != nil)
+                    try self.wroteCancellation(message, of: id)
+                }
                 for error in late.values {
                     self.seen.insert("failed " + "\(error.failure)".prefix { $0 != "(" })
                 }
@@ -235,6 +345,7 @@ private struct RandomDrive {
     private mutating func completed(_ id: ExchangeID) {
         self.waiting.remove(id)
         self.inFlight.removeValue(forKey: id)
+        self.observed.removeValue(forKey: id)
         self.completions[id, default: 100] += 1
     }
 
@@ -252,6 +363,8 @@ private struct RandomDrive {
         switch message.code.kind {
         case .response:
             self.answers[message.token, default: 0] += message.token.count == 4 ? 1 : 0
+            let mayObserve = self.observingTokens.contains(message.token)
+            try #require(mayObserve || message.options.observe == nil, "notified without being asked")
             let fits = message.frameLength <= self.conversation.peer.maximumMessageSize
             try #require(fits || message.code == .internalServerError && message.payload == nil, "oversize answer")
         case .signalling where message.code != .pong:
@@ -297,6 +410,9 @@ struct ConnectionPropertyTests {
             "ignored ping-held", "completed", "unusable", "next", "drained by an answer", "drained by our answer",
             "released", "released with a queue", "answered", "aborted", "aborted by the peer", "failed timedOut",
             "failed tooLarge", "closed: released", "closed: closedByUs", "closed: keepaliveTimeout",
+            "notified", "swallowed", "cancelled", "cancelled early", "cancelled late", "cancelled by the peer",
+            "unregistered", "waited", "observation refused queueFull", "observation refused tooLarge",
+            "ignored observation-cancelled",
         ]
         // Which request a drive picks depends on the process's hash seed, so how many rounds it takes differs.
         for round in 0..<UInt64(20_000) where !missing.isEmpty {

@@ -51,10 +51,28 @@ final class ScriptedResponder: Responder {
     }
 }
 
+/// One registration at a pod, and the way to tell its observer.
+final class Registration: Sendable {
+    let pod: String
+    let request: Request
+    let tell: @Sendable (ObservationEvent) -> Void
+    private let cancelled = Mutex(false)
+
+    init(pod: String, request: Request, tell: @escaping @Sendable (ObservationEvent) -> Void) {
+        self.pod = pod
+        self.request = request
+        self.tell = tell
+    }
+
+    var isCancelled: Bool { self.cancelled.withLock { $0 } }
+    func cancel() { self.cancelled.withLock { $0 = true } }
+}
+
 /// Pods by name; one that is not there cannot be reached.
 final class ScriptedPods: PodDelivery {
     private struct State {
         var pods: [String: ScriptedResponder]
+        var registrations: [Registration] = []
         /// Requests by arrival, with the pod each went to.
         var log: [(pod: String, request: Request)] = []
     }
@@ -72,6 +90,23 @@ final class ScriptedPods: PodDelivery {
     subscript(name: String) -> ScriptedResponder? {
         get { self.state.withLock { $0.pods[name] } }
         set { self.state.withLock { $0.pods[name] = newValue } }
+    }
+
+    /// What was observed, in order.
+    var registrations: [Registration] { self.state.withLock { $0.registrations } }
+
+    /// Answered by the test, if the pod is there.
+    func observe(
+        _ request: Request, at pod: Pod, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        let registration = Registration(pod: pod.name, request: request, tell: event)
+        let isThere = self.state.withLock { state in
+            guard state.pods[pod.name] != nil else { return false }
+            state.registrations.append(registration)
+            return true
+        }
+        if !isThere { event(.ended(.undelivered(.unreachable))) }
+        return ObservationHandle { registration.cancel() }
     }
 
     func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void) {
@@ -195,6 +230,7 @@ extension Response {
     }
 
     static let on = Response(.content, payload: ByteBuffer(string: "on"))
+    static let off = Response(.content, payload: ByteBuffer(string: "off"))
 }
 
 /// The time of the event loop as a wall clock.

@@ -41,7 +41,8 @@ struct EdgeBench {
         self.routes = UnreliableStore(InMemoryRouteStore(clock: LoopClock(loop: self.loop)))
         self.edge = EdgeResponder(
             pods: self.pods, routes: self.routes, name: "edge.1", localPod: localPod,
-            registry: RegistryClient(self.registry, caller: "edge"), group: self.loop, limits: limits)
+            registry: RegistryClient(self.registry, caller: "edge"), group: self.loop, limits: limits,
+            jitter: { .seconds(1) })
         if isSignedIn { try self.claim(Self.home) }
     }
 

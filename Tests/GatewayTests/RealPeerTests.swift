@@ -115,7 +115,7 @@ extension ScriptedPeer {
 }
 
 /// libcoap's command line client: one process a request.
-private struct LibcoapClient: Sendable {
+struct LibcoapClient: Sendable {
     let port: String
 
     func get(_ path: String) async throws -> DataItem {

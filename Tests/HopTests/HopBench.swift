@@ -24,11 +24,28 @@ extension ClusterSecret {
 /// What a listener was asked, and how it answers.
 final class HopServer: Sendable {
     typealias Answer = @Sendable (Response) -> Void
+    typealias Handling = @Sendable (Request, @escaping Answer) -> Void
 
     struct Asked: Sendable {
         let request: Request
-        let peer: HopPeer
         let answer: Answer
+    }
+
+    private struct Handler: Responder {
+        let resource: ScriptedResource?
+        let handling: Handling
+
+        func respond(to request: Request, answer: @escaping Answer) { self.handling(request, answer) }
+
+        func observe(
+            _ request: Request, event: @escaping @Sendable (ObservationEvent) -> Void
+        ) -> ObservationHandle {
+            guard let resource = self.resource else {
+                self.handling(request) { event(.ended($0)) }
+                return ObservationHandle {}
+            }
+            return resource.observe(request, event: event)
+        }
     }
 
     let listener: HopListener
@@ -54,21 +71,21 @@ final class HopServer: Sendable {
     static func bind(
         host: String = "127.0.0.1", port: Int = 0, name: String = "pod-1.boot", secrets: ClusterSecrets? = nil,
         tls: HopTLS? = nil, limits: HopLimits = HopLimits(), logger: Logger = HopBench.logger,
-        handling: (@Sendable (Request, HopPeer, @escaping Answer) -> Void)? = nil
+        resource: ScriptedResource? = nil, handling: Handling? = nil
     ) async throws -> HopServer {
         let (requests, continuation) = AsyncStream.makeStream(of: Asked.self)
         let count = Counter()
         let listener = try await HopListener.bind(
             host: host, port: port, group: MultiThreadedEventLoopGroup.singleton, name: name,
-            secrets: try secrets ?? .of(1), tls: tls, limits: limits, stopGrace: .zero, logger: logger
-        ) { request, peer, answer in
-            count.increment()
-            if let handling {
-                handling(request, peer, answer)
-            } else {
-                continuation.yield(Asked(request: request, peer: peer, answer: answer))
-            }
-        }
+            secrets: try secrets ?? .of(1), tls: tls, limits: limits, stopGrace: .zero, logger: logger,
+            responder: Handler(resource: resource) { request, answer in
+                count.increment()
+                if let handling {
+                    handling(request, answer)
+                } else {
+                    continuation.yield(Asked(request: request, answer: answer))
+                }
+            })
         return HopServer(listener: listener, requests: requests, count: count)
     }
 
@@ -90,6 +107,9 @@ final class HopServer: Sendable {
 }
 
 enum HopBench {
+    /// Where everything has to go over one connection.
+    static let oneLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
     static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     static func pool(

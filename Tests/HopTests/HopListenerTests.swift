@@ -46,7 +46,7 @@ struct HopListenerTests {
     private static func with(
         limits: HopLimits = Self.patient, _ body: (HopServer) async throws -> Void
     ) async throws {
-        let server = try await HopServer.bind(limits: limits) { request, _, answer in
+        let server = try await HopServer.bind(limits: limits) { request, answer in
             answer(Response(.content, options: request.options))
         }
         try await HopBench.with(server, try HopBench.pool()) { try await body(server) }

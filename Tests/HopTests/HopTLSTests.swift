@@ -28,7 +28,7 @@ struct HopTLSTests {
         _ tls: HopTLS, client: HopTLS?, limits: HopLimits = HopLimits(),
         _ body: (HopServer, HopPool) async throws -> Void
     ) async throws {
-        let server = try await HopServer.bind(tls: tls, limits: limits) { request, _, answer in
+        let server = try await HopServer.bind(tls: tls, limits: limits) { request, answer in
             answer(Response(.content, payload: request.payload))
         }
         let pool = try HopBench.pool(tls: client)

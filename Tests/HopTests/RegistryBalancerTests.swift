@@ -171,11 +171,11 @@ struct RegistryBalancerTests {
 
     private static func server(
         _ host: String, port: Int = 0,
-        handling: (@Sendable (Request, HopPeer, @escaping HopServer.Answer) -> Void)? = nil
+        handling: HopServer.Handling? = nil
     ) async throws -> HopServer {
         try await HopServer.bind(
             host: host, port: port, name: RegistryBalancer.registryName,
-            handling: handling ?? { _, _, answer in answer(Response(.content, payload: ByteBuffer(string: host))) })
+            handling: handling ?? { _, answer in answer(Response(.content, payload: ByteBuffer(string: host))) })
     }
 
     private static func balancer(_ resolver: FakeResolver, port: Int, _ pool: HopPool) -> RegistryBalancer {
@@ -230,8 +230,8 @@ struct RegistryBalancerTests {
 
     @Test("A replica that is lost with a request in flight: the request is repeated on another")
     func lost() async throws {
-        let first = try await Self.server("127.0.0.1") { _, _, _ in }
-        let second = try await Self.server("127.0.0.2", port: first.listener.port) { _, _, _ in }
+        let first = try await Self.server("127.0.0.1") { _, _ in }
+        let second = try await Self.server("127.0.0.2", port: first.listener.port) { _, _ in }
         let pool = try HopBench.pool()
         let balancer = Self.balancer(FakeResolver(["127.0.0.1", "127.0.0.2"]), port: first.listener.port, pool)
         try await HopBench.with(first, pool) {
@@ -253,7 +253,7 @@ struct RegistryBalancerTests {
 
     @Test("One replica slow: it keeps what it has, and nearly all others go elsewhere")
     func oneSlow() async throws {
-        let slow = try await Self.server("127.0.0.1") { _, _, _ in }
+        let slow = try await Self.server("127.0.0.1") { _, _ in }
         let quick = try await Self.server("127.0.0.2", port: slow.listener.port)
         let pool = try HopBench.pool()
         let balancer = Self.balancer(FakeResolver(["127.0.0.1", "127.0.0.2"]), port: slow.listener.port, pool)

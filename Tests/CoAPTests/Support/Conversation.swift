@@ -39,9 +39,18 @@ final class Conversation {
         self.machine.send(request, deadline: self.now + within, now: self.now)
     }
 
-    func respond(_ id: IncomingID, _ response: Response = Response(.content)) -> RespondAction {
-        self.machine.respond(to: id, with: response)
+    func respond(
+        _ id: IncomingID, _ response: Response = Response(.content), isWritable: Bool = true
+    ) -> RespondAction {
+        self.machine.respond(to: id, with: response, isWritable: isWritable)
     }
+
+    func observe(_ request: Request = Request(.get, path: ["a"]), within: TimeAmount = .seconds(20)) -> SendAction {
+        self.machine.observe(request, deadline: self.now + within, now: self.now)
+    }
+
+    func cancel(_ id: ExchangeID) -> Message? { self.machine.cancel(id) }
+    func nextNotification() -> RespondAction { self.machine.nextNotification() }
 
     func askWhatIsDue() -> DeadlineAction { self.machine.deadlineReached(now: self.now) }
     func release(holdOffSeconds: UInt32? = nil) -> ReleaseAction? {
@@ -124,7 +133,7 @@ extension Conversation {
 
     func expired() throws -> (late: [ExchangeID: ExchangeError], next: [Outgoing]) {
         let action = self.askWhatIsDue()
-        guard case .expire(let late, let next) = action else { throw Unexpected(action) }
+        guard case .expire(let late, _, let next) = action else { throw Unexpected(action) }
         return (late, next)
     }
 
@@ -132,6 +141,87 @@ extension Conversation {
         let action = self.askWhatIsDue()
         guard case .ping(let message) = action else { throw Unexpected(action) }
         return message
+    }
+}
+
+// MARK: - Observations
+
+extension Conversation {
+    /// Asks to observe; the request was written.
+    @discardableResult
+    func observed(
+        _ request: Request = Request(.get, path: ["a"]), within: TimeAmount = .seconds(20)
+    ) throws -> Outgoing {
+        let action = self.observe(request, within: within)
+        guard case .write(let outgoing) = action else { throw Unexpected(action) }
+        return outgoing
+    }
+
+    /// Observes, and the peer agreed.
+    func observing(_ request: Request = Request(.get, path: ["a"])) throws -> Outgoing {
+        let outgoing = try self.observed(request)
+        let first = try self.notified(by: .notification(to: outgoing))
+        guard first.isFirst else { throw Unexpected("not the first") }
+        return outgoing
+    }
+
+    struct Notification {
+        let id: ExchangeID
+        let response: Response
+        let isFirst: Bool
+        let next: [Outgoing]
+    }
+
+    @discardableResult
+    func notified(by message: Message) throws -> Notification {
+        let action = self.receive(message)
+        guard case .notify(let id, let response, let isFirst, let next, nil) = action else { throw Unexpected(action) }
+        return Notification(id: id, response: response, isFirst: isFirst, next: next)
+    }
+
+    func cancelled(by message: Message) throws -> (id: IncomingID, then: ReceiveAction) {
+        let action = self.receive(message)
+        guard case .cancelled(let id, let then) = action else { throw Unexpected(action) }
+        return (id, then)
+    }
+
+    /// The peer observes, and was told so.
+    func registered(_ path: String = "a", token: [UInt8] = [1]) throws -> IncomingID {
+        let (id, request) = try self.handled(.observing(path, token: token))
+        guard request.registers else { throw Unexpected(request) }
+        guard try self.answered(id, .observed()).first?.options.contains(.observe) == true else {
+            throw Unexpected("not registered")
+        }
+        return id
+    }
+}
+
+extension Message {
+    static func notification(_ payload: String = "", to outgoing: Outgoing, value: [UInt8] = []) -> Message {
+        .response(to: outgoing, adding: [(.observe, value)], payload: payload)
+    }
+
+    /// A GET of the peer with an Observe option.
+    static func observing(_ path: String = "a", token: [UInt8] = [1], value: [UInt8] = []) -> Message {
+        .get(path, token: token, adding: [(.observe, value)])
+    }
+
+    var text: String { self.payload.map { String(buffer: $0) } ?? "" }
+}
+
+extension Response {
+    /// One that keeps whoever asked registered.
+    static func observed(_ payload: String = "") -> Response {
+        var response = Response(.content, payload: ByteBuffer(string: payload))
+        response.options.observe = 0
+        return response
+    }
+}
+
+extension ExchangeID {
+    /// Of the request that went out under this token.
+    init(_ token: Token) {
+        self.init(rawValue: token.bytes.reduce(0) { $0 << 8 | UInt64($1) })
     }
 }
 

@@ -1,0 +1,161 @@
+import CoAP
+import NIOCore
+
+// What we send: requests, answers, signals.
+
+extension ConnectionHandler {
+    func send(_ request: Request, deadline: NIODeadline, completion: @escaping Completion) {
+        switch self.machine.send(request, deadline: deadline, now: .now()) {
+        case .write(let outgoing):
+            self.completions[outgoing.id] = completion
+            self.write([outgoing])
+            self.settle()
+        case .queued(let id):
+            self.completions[id] = completion
+            self.schedule()
+        case .refuse(let failure):
+            completion(.failure(ExchangeError(failure, delivered: false)))
+        }
+    }
+
+    /// Nil if it was refused: `event` was told.
+    func observe(_ request: Request, deadline: NIODeadline, event: @escaping Observation) -> ExchangeID? {
+        switch self.machine.observe(request, deadline: deadline, now: .now()) {
+        case .write(let outgoing):
+            self.observations[outgoing.id] = event
+            self.write([outgoing])
+            self.settle()
+            return outgoing.id
+        case .queued(let id):
+            self.observations[id] = event
+            self.schedule()
+            return id
+        case .refuse(let failure):
+            event(.failure(ExchangeError(failure, delivered: false)))
+            return nil
+        }
+    }
+
+    func cancel(_ id: ExchangeID) {
+        guard self.observations.removeValue(forKey: id) != nil, let message = self.machine.cancel(id) else { return }
+        self.write(message)
+        self.settle()
+    }
+
+    func respond(to id: IncomingID, with response: Response) {
+        let isWritable = self.context?.channel.isWritable ?? false
+        if self.perform(self.machine.respond(to: id, with: response, isWritable: isWritable)) {
+            self.settle()
+        }
+    }
+
+    /// False if there was nothing to write, or nothing more can be.
+    private func perform(_ action: RespondAction) -> Bool {
+        switch action {
+        case .nothing:
+            return false
+        case .write(let messages):
+            messages.forEach(self.write)
+        case .writeUnregistered(let messages, let id):
+            messages.forEach(self.write)
+            // Not at once: whoever answers would hear of it in the middle of that.
+            self.context?.eventLoop.assumeIsolated().execute {
+                if !self.hasToldDelegate { self.delegate.connectionCancelled(id) }
+            }
+        case .writeThenClose(let messages, let end):
+            messages.forEach(self.write)
+            self.finishWritten(end)
+            return false
+        }
+        return true
+    }
+
+    /// What observers missed while they did not read, for as long as they do now.
+    func notifyWaiting(_ context: ChannelHandlerContext) {
+        var hasWritten = false
+        while self.end == nil, context.channel.isWritable, self.perform(self.machine.nextNotification()) {
+            hasWritten = true
+        }
+        if hasWritten { self.settle() }
+    }
+
+    func ping() {
+        if let message = self.machine.ping() {
+            self.write(message)
+            self.settle()
+        }
+    }
+
+    func ping(deadline: NIODeadline, completion: @escaping @Sendable (Bool) -> Void) {
+        guard self.end == nil, let eventLoop = self.context?.eventLoop, let message = self.machine.ping(),
+            self.pongs.add(message.token, completion)
+        else { return completion(false) }
+        self.write(message)
+        self.settle()
+        eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.pongs.take(message.token)?(false) }
+    }
+
+    func release(holdOffSeconds: UInt32?) {
+        guard let action = self.machine.release(holdOffSeconds: holdOffSeconds, now: .now()) else { return }
+        self.write(action.message)
+        self.settle()
+        for id in action.unsent {
+            self.complete(id, .failure(ExchangeError(.closing, delivered: false)))
+        }
+    }
+
+    /// Requests that are still in the queue will not be sent: whom they were meant for is no longer here.
+    func withdrawQueued() {
+        for id in self.machine.withdrawQueued() {
+            self.complete(id, .failure(ExchangeError(.closing, delivered: false)))
+        }
+    }
+
+    func write(_ messages: [Outgoing]) {
+        for outgoing in messages {
+            guard let context = self.context else { return }
+            let written = context.eventLoop.makePromise(of: Void.self)
+            self.write(outgoing.message, promise: written)
+            written.futureResult.assumeIsolated().whenSuccess {
+                self.machine.written(outgoing.id)
+            }
+        }
+    }
+
+    func write(_ message: Message) {
+        self.write(message, promise: nil)
+    }
+
+    private func write(_ message: Message, promise: EventLoopPromise<Void>?) {
+        guard let context = self.context, self.end == nil else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        var frame = context.channel.allocator.buffer(capacity: message.frameLength)
+        message.writeFrame(into: &frame)
+        self.needsFlush = true
+        context.write(self.wrapOutboundOut(frame), promise: promise)
+    }
+
+    /// One flush for each read cycle; outside of one, at once.
+    func settle() {
+        if !self.isReading {
+            self.flush()
+            self.schedule()
+        }
+    }
+
+    func flush() {
+        guard self.needsFlush else { return }
+        self.needsFlush = false
+        self.context?.flush()
+    }
+
+    func complete(_ id: ExchangeID, _ result: Result<Response, ExchangeError>) {
+        if let completion = self.completions.removeValue(forKey: id) {
+            completion(result)
+        } else {
+            self.observations.removeValue(forKey: id)?(result.map(ObservationEvent.ended))
+        }
+    }
+}

@@ -1,0 +1,67 @@
+package import CoAP
+import NIOCore
+
+/// What the peer of one connection observes: passes on what a `Responder` tells, and cancels when the peer does. Lives
+/// on the connection's event loop; how many there are is the machine's to bound.
+package final class ServedObservations {
+    private let connection: CoAPConnection
+    private let bound: NIOLoopBoundBox<ServedObservations?>
+    private var handles: [IncomingID: ObservationHandle] = [:]
+
+    /// - Parameter connection: to be made on its event loop.
+    package init(_ connection: CoAPConnection) {
+        self.connection = connection
+        self.bound = NIOLoopBoundBox(nil, eventLoop: connection.eventLoop)
+        self.bound.value = self
+    }
+
+    package var count: Int { self.handles.count }
+
+    /// Answers a request that registers, and goes on.
+    /// - Parameter onFirst: its first answer is there.
+    package func serve(
+        _ request: Request, id: IncomingID, by responder: any Responder,
+        onFirst: @escaping @Sendable () -> Void = {}
+    ) {
+        let bound = self.bound
+        let isFirst = NIOLoopBoundBox(true, eventLoop: self.connection.eventLoop)
+        let handle = responder.observe(request) { event in
+            // Always through the queue of the event loop: called on it now and elsewhere before, they would change places.
+            bound.eventLoop.execute {
+                if isFirst.value {
+                    isFirst.value = false
+                    onFirst()
+                }
+                bound.value?.told(event, id: id)
+            }
+        }
+        guard bound.value != nil else { return handle.cancel() }
+        self.handles[id] = handle
+    }
+
+    private func told(_ event: ObservationEvent, id: IncomingID) {
+        guard self.handles[id] != nil else { return }
+        switch event {
+        case .notified(var response):
+            response.options.observe = 0
+            self.connection.respond(to: id, with: response)
+        case .ended(var response):
+            self.handles[id] = nil
+            response.options.observe = nil
+            self.connection.respond(to: id, with: response)
+        }
+    }
+
+    /// The peer does not want it any more.
+    package func cancelled(_ id: IncomingID) {
+        self.handles.removeValue(forKey: id)?.cancel()
+    }
+
+    /// The connection has ended.
+    package func endAll() {
+        self.bound.value = nil
+        let handles = self.handles
+        self.handles = [:]
+        for handle in handles.values { handle.cancel() }
+    }
+}

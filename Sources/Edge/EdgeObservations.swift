@@ -1,0 +1,34 @@
+import Cloud
+import CoAP
+import NIOCore
+
+/// The observations of one edge, on its event loop: who observes, by which registration, and in which order those that
+/// were lost are registered anew. `EdgeResponder` fills and obeys it.
+final class EdgeObservations {
+    struct Entry {
+        let di: DeviceID
+        let uid: String
+        let request: Request
+        let event: @Sendable (ObservationEvent) -> Void
+        var machine = ObservationMachine()
+        /// The registration that counts: what comes from others is of no interest.
+        var registration: UInt64 = 0
+        /// Whether its first answer is still to come.
+        var awaitsAnswer = false
+        /// Whether more answers are to come after the first.
+        var isStanding = false
+        var upstream: ObservationHandle?
+        /// Whether it still counts among the requests in flight.
+        var isInFlight = true
+        /// Whether it has its turn in `queue`.
+        var hasTurn = false
+        /// The timer that is set.
+        var timer: NIODeadline?
+    }
+
+    var entries: [UInt64: Entry] = [:]
+    var queue = RegistrationQueue()
+    /// When the queue is looked at next.
+    var queueTimer: NIODeadline?
+    var isClosing = false
+}

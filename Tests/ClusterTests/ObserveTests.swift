@@ -1,0 +1,94 @@
+import CoAP
+import NIOCore
+import TestSupport
+import Testing
+
+@Suite("Observing a device across pods", .timeLimit(.minutes(5)))
+struct ObserveTests {
+    private static let token = Token(eightBytes: 0x1122_3344_5566_7788)
+
+    /// A client of this owner, signed up and signed in at one coap-interface.
+    private static func client(_ di: String, of owner: Owner, at index: Int, in cluster: RunningCluster) async throws
+        -> ScriptedPeer
+    {
+        let code = try await cluster.clientCode(di, mediator: owner.mediator)
+        let login = try await owner.signUp(di, code: code)
+        return try await login.signIn(on: cluster.connect(to: index)).peer
+    }
+
+    @Test("A device gone and back mid-observe, on the other pod: its observers learn what changed, and nothing else")
+    func moves() async throws {
+        try await RunningCluster.with { cluster in
+            let owner = try await cluster.owner("alice")
+            let lamp = try await cluster.device("lamp", of: owner, at: 0)
+            let phone = try await Self.client("phone", of: owner, at: 1, in: cluster)
+            let tablet = try await Self.client("tablet", of: owner, at: 0, in: cluster)
+            try await phone.register("lamp/light", token: Self.token)
+            let upstream = try await lamp.peer.receiveGet("light", observe: 0)
+            try await lamp.peer.notify(upstream, "on")
+            try await phone.receiveNotification("on", token: Self.token)
+            try await tablet.register("lamp/light", token: Self.token)
+            try await tablet.receiveNotification("on", token: Self.token)
+            try await lamp.peer.notify(upstream, "off")
+            for peer in [phone, tablet] { try await peer.receiveNotification("off", token: Self.token) }
+
+            // Takes its own session over from the other pod, and says what it said before: nobody is told that.
+            let second = try await lamp.login.signIn(on: cluster.connect(to: 1)).peer
+            try await lamp.peer.receiveAbort()
+            let again = try await second.receiveGet("light", observe: 0)
+            try await second.notify(again, "off")
+            try await second.notify(again, "on")
+            for peer in [phone, tablet] { try await peer.receiveNotification("on", token: Self.token) }
+
+            // Is gone, and comes back where it was, with news.
+            await second.close()
+            let third = try await lamp.login.signIn(on: cluster.connect(to: 0)).peer
+            try await third.notify(try await third.receiveGet("light", observe: 0), "dim")
+            for peer in [phone, tablet] { try await peer.receiveNotification("dim", token: Self.token) }
+            for peer in [phone, tablet] { try await peer.expectSilence() }
+        }
+    }
+
+    @Test("A device whose pod dies is observed at the next pod it signs in at")
+    func podDies() async throws {
+        try await RunningCluster.with { cluster in
+            let owner = try await cluster.owner("alice")
+            let lamp = try await cluster.device("lamp", of: owner, at: 0)
+            let phone = try await Self.client("phone", of: owner, at: 1, in: cluster)
+            try await phone.register("lamp/light", token: Self.token)
+            try await lamp.peer.notify(try await lamp.peer.receiveGet("light", observe: 0), "on")
+            try await phone.receiveNotification("on", token: Self.token)
+            await cluster.kill(cluster.coapInterfaces[0])
+            let back = try await lamp.login.signIn(on: cluster.connect(to: 0)).peer
+            let again = try await back.receiveGet("light", observe: 0)
+            try await back.notify(again, "on")
+            try await back.notify(again, "off")
+            try await phone.receiveNotification("off", token: Self.token)
+            try await phone.expectSilence()
+        }
+    }
+
+    @Test("C-76: on whichever pod it is observed, a sign-out ends it at once, and a device that stays away after 30 s")
+    func ends() async throws {
+        try await RunningCluster.with { cluster in
+            let owner = try await cluster.owner("alice")
+            let lamp = try await cluster.device("lamp", of: owner, at: 0)
+            let heater = try await cluster.device("heater", of: owner, at: 0)
+            let phone = try await Self.client("phone", of: owner, at: 1, in: cluster)
+            for (device, token) in [(heater, Token(eightBytes: 7)), (lamp, Self.token)] {
+                try await phone.register("\(device.di)/light", token: token)
+                try await device.peer.notify(try await device.peer.receiveGet("light", observe: 0), "on")
+                try await phone.receiveNotification("on", token: token)
+            }
+            let left = ContinuousClock.now
+            await heater.peer.close()
+            try await lamp.peer.start(
+                .signIn(uid: lamp.uid, di: "lamp", accessToken: lamp.login.accessToken, login: false))
+            let last = try await phone.receiveEnd(.serviceUnavailable, token: Self.token)
+            #expect(last.options.maxAge != nil)
+            #expect(left.duration(to: .now) < .seconds(25))
+            try await phone.receiveEnd(.serviceUnavailable, token: Token(eightBytes: 7))
+            #expect(left.duration(to: .now) >= .seconds(29))
+        }
+    }
+}

@@ -1,0 +1,108 @@
+import Cloud
+import CoAP
+import Synchronization
+import Testing
+
+@testable import CoAPInterface
+
+@Suite("Who is told that links of an owner may have changed")
+struct LinksWatchTests {
+    private final class Calls: Sendable {
+        private let number = Atomic<Int>(0)
+        var count: Int { self.number.load(ordering: .relaxed) }
+        func add() { self.number.wrappingAdd(1, ordering: .relaxed) }
+    }
+
+    /// An event log that can be out of reach.
+    private final class MoodyLog: EventLog {
+        let log: InMemoryEventLog
+        private let down = Atomic<Bool>(false)
+
+        init(clock: any WallClock) { self.log = InMemoryEventLog(clock: clock) }
+
+        func setDown(_ isDown: Bool) { self.down.store(isDown, ordering: .relaxed) }
+        func append(_ event: OwnerEvent, of uid: UserID) { self.log.append(event, of: uid) }
+        func events(
+            of uid: UserID, after id: String?, limit: Int
+        ) async throws(RouteStoreUnavailable) -> [LoggedEvent] {
+            if self.down.load(ordering: .relaxed) { throw RouteStoreUnavailable(reason: "down") }
+            return try await self.log.events(of: uid, after: id, limit: limit)
+        }
+    }
+
+    private static func event(_ kind: OwnerEvent.Kind) -> OwnerEvent {
+        OwnerEvent(kind: kind, di: nil, at: Timestamp(milliseconds: 0), text: "")
+    }
+
+    @Test("What changes links of the owner is told, also what came just before the first look; nothing else is")
+    func told() async throws {
+        let log = MoodyLog(clock: SteppingClock())
+        let watch = LinksWatch(events: log)
+        let (alice, bob) = (try UserID("alice"), try UserID("bob"))
+        log.append(Self.event(.linksPublished), of: alice)
+        let calls = Calls()
+        let handle = try #require(watch.subscribe(to: alice) { calls.add() })
+        await watch.look()
+        #expect(calls.count == 1)
+        await watch.look()
+        #expect(calls.count == 1)
+        for (index, kind) in [OwnerEvent.Kind.linksPublished, .linksUnpublished, .deviceDeleted].enumerated() {
+            log.append(Self.event(kind), of: alice)
+            await watch.look()
+            #expect(calls.count == 2 + index)
+        }
+        for kind in [OwnerEvent.Kind.deviceSignedIn, .deviceSignedOut, .tokenReuse, .deviceContested] {
+            log.append(Self.event(kind), of: alice)
+        }
+        log.append(Self.event(.linksPublished), of: bob)
+        await watch.look()
+        #expect(calls.count == 4)
+        watch.changed(bob)
+        #expect(calls.count == 4)
+        watch.changed(alice)
+        #expect(calls.count == 5)
+        handle.cancel()
+        handle.cancel()
+        #expect(watch.count == 0)
+        log.append(Self.event(.linksPublished), of: alice)
+        await watch.look()
+        watch.changed(alice)
+        #expect(calls.count == 5)
+    }
+
+    @Test("What may have been missed while the log could not be read is told when it can be read again")
+    func outage() async throws {
+        let log = MoodyLog(clock: SteppingClock())
+        let watch = LinksWatch(events: log)
+        let alice = try UserID("alice")
+        let calls = Calls()
+        let handle = try #require(watch.subscribe(to: alice) { calls.add() })
+        await watch.look()
+        #expect(calls.count == 1)
+        log.setDown(true)
+        await watch.look()
+        #expect(calls.count == 1)
+        log.setDown(false)
+        await watch.look()
+        #expect(calls.count == 2)
+        await watch.look()
+        #expect(calls.count == 2)
+        handle.cancel()
+    }
+
+    @Test("BI-26: so many owners and subscribers, and no more; who leaves makes room")
+    func bounded() throws {
+        let watch = LinksWatch(events: nil)
+        var handles = try (0..<LinksWatch.maximumOwners).map { number in
+            try #require(watch.subscribe(to: UserID("u\(number)")) {})
+        }
+        #expect(watch.subscribe(to: try UserID("more")) {} == nil)
+        let first = try UserID("u0")
+        while handles.count < LinksWatch.maximumSubscribers {
+            handles.append(try #require(watch.subscribe(to: first) {}))
+        }
+        #expect(watch.subscribe(to: first) {} == nil)
+        handles[1].cancel()
+        #expect(watch.subscribe(to: try UserID("more")) {} != nil)
+    }
+}

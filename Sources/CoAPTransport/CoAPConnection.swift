@@ -26,7 +26,7 @@ package struct CoAPConnection: Sendable {
         _ request: Request, deadline: NIODeadline,
         completion: @escaping @Sendable (Result<Response, ExchangeError>) -> Void
     ) {
-        self.handler.onLoop { $0.send(request, deadline: deadline, completion: completion) }
+        self.handler.onLoop { $0.exchange(request, deadline: deadline, completion: completion) }
     }
 
     /// Sends a request and waits for its answer. Cancelling the task does not withdraw it.
@@ -69,7 +69,7 @@ package struct CoAPConnection: Sendable {
 
     /// Answers a request of the peer.
     package func respond(to id: IncomingID, with response: Response) {
-        self.handler.onLoop { $0.respond(to: id, with: response) }
+        self.handler.onLoop { $0.answer(id, with: response) }
     }
 
     /// Ends what `TransportLimits.firstMessageBytes` began: who the peer is, is known now.

@@ -15,6 +15,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     typealias Observation = @Sendable (Result<ObservationEvent, ExchangeError>) -> Void
 
     var machine: ConnectionMachine
+    let blocks: Blocks
     var frameLimits: FrameLimits
     let limits: TransportLimits
     let delegate: any ConnectionDelegate
@@ -50,6 +51,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     ) {
         let now = NIODeadline.now()
         self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
+        self.blocks = Blocks(configuration, isAllowed: limits.firstMessageBytes == nil)
         self.frameLimits = configuration.limits
         if let first = limits.firstMessageBytes {
             self.frameLimits.maximumMessageSize = min(first, configuration.limits.maximumMessageSize)

@@ -312,7 +312,7 @@ struct BadInputFramingTests {
             #expect(try await ask(.uriHost, []).code == .badOption)
             #expect(try await ask(.ifNoneMatch, [1]).code == .badOption)
             #expect(try await ask(.ocfAcceptContentFormatVersion, [8]).code == .badOption)
-            #expect(try await ask(.block2, [0]).code == .badOption)
+            #expect(try await ask(.block2, [0, 0, 0, 0]).code == .badOption)
             #expect(try await ask(.contentFormat, [60], [41]).code == .content)
             #expect(try await ask(.contentFormat, [0, 0, 60]).code == .content)
             #expect(try await ask(.maxAge, [1, 2, 3, 4, 5]).code == .content)

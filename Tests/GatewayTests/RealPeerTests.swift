@@ -118,15 +118,18 @@ extension ScriptedPeer {
 struct LibcoapClient: Sendable {
     let port: String
 
-    func get(_ path: String) async throws -> DataItem {
-        try await self.run(["-m", "get"], path)
+    /// - Parameter blocks: the size of the blocks it asks for.
+    func get(_ path: String, blocks: Int? = nil) async throws -> DataItem {
+        try await self.run(["-m", "get"] + Self.size(blocks), path)
     }
 
-    func post(_ path: String, _ payload: DataItem) async throws -> DataItem {
+    private static func size(_ blocks: Int?) -> [String] { blocks.map { ["-b", "\($0)"] } ?? [] }
+
+    func post(_ path: String, _ payload: DataItem, blocks: Int? = nil) async throws -> DataItem {
         let file = "\(NSTemporaryDirectory())payload-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: file) }
         try Data(payload.encoded().readableBytesView).write(to: URL(fileURLWithPath: file))
-        return try await self.run(["-m", "post", "-t", "10000", "-f", file], path)
+        return try await self.run(["-m", "post", "-t", "10000", "-f", file] + Self.size(blocks), path)
     }
 
     private func run(_ arguments: [String], _ path: String) async throws -> DataItem {

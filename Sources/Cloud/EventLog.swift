@@ -5,6 +5,11 @@ package struct OwnerEvent: Hashable, Sendable {
         case tokenReuse = "token.reuse"
         /// Two peers take the device from each other.
         case deviceContested = "device.contested"
+        case deviceSignedIn = "device.signed-in"
+        case deviceSignedOut = "device.signed-out"
+        case linksPublished = "links.published"
+        case linksUnpublished = "links.unpublished"
+        case deviceDeleted = "device.deleted"
     }
 
     package var kind: Kind

@@ -48,7 +48,7 @@ struct RegistryDesk: Service {
             store: store, clock: clock, sealer: self.sealer, configuration: self.settings.tokens.identity,
             observer: news.tell)
         let registry = RegistryResponder(
-            identity: identity, directory: Directory(store: store, clock: clock),
+            identity: identity, directory: Directory(store: store, clock: clock, observer: news.tell),
             configuration: RegistryConfiguration(storeConnections: self.settings.database.pool),
             tokenCache: self.redis.map { RedisTokenCache(client: $0) },
             nudge: self.redis.map { RedisNudge(client: $0) },

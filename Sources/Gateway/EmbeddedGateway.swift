@@ -115,6 +115,7 @@ private struct Inside {
         self.housekeeping = Housekeeping(identity: identity, logger: context.logger("housekeeping"))
         self.desk = RegistryResponder(
             identity: identity, directory: Directory(store: store.store, clock: clock, observer: news.tell),
+            configuration: RegistryConfiguration(redirectURI: configuration.tokens.redirectURI),
             accessLog: self.logs.registry, logger: context.logger("registry"),
             endSessions: { devices in
                 sessions.endNow(devices, reason: "the registration was deleted")

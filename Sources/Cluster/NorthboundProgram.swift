@@ -2,6 +2,7 @@ import Cloud
 import Edge
 import Northbound
 import OCF
+import RedisStore
 import RegistryReach
 package import ServiceShell
 
@@ -26,14 +27,17 @@ package enum NorthboundProgram: ServerProgram {
             pods: PodsByHop(pool: reach.pool), routes: reach.routes, name: name,
             registry: RegistryClient(reach.registry, caller: "edge"), group: context.loops.group,
             timeout: settings.requests.timeout)
+        let streams = OpenStreams()
         let accessLog = context.accessLog("northbound")
         let http = try await context.bindHTTP(
             settings.http.northbound(settings.process, timeout: settings.requests),
             registry: RegistryClient(reach.registry), devices: edge, presence: reach.routes,
-            sessions: EndedByChanges(), accessLog: accessLog)
+            sessions: EndedByChanges(), events: RedisEventLog(client: reach.redis), streams: streams,
+            accessLog: accessLog)
         let admin = try await context.bindAdmin(logs: ["northbound": accessLog], served: ["northbound"])
         let follower = ChangeFollower(
-            reach.balancer, caller: "northbound", cache: reach.cache, logger: context.logger("changes"))
+            reach.balancer, caller: "northbound", cache: reach.cache, logger: context.logger("changes"),
+            changed: { streams.end($0) })
         return StartedProgram(
             ports: ["http": http.port, "admin": admin.port],
             services: [context.loops] + reach.services + [follower, admin, http, EdgeStop(edge: edge)],

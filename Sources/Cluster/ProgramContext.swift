@@ -74,14 +74,15 @@ package struct ProgramContext: Sendable {
     /// Takes the port of the HTTP API.
     package func bindHTTP(
         _ configuration: NorthboundConfiguration, registry: any RegistryAccess, devices: any Responder,
-        presence: any PresenceReader, sessions: any SessionEnder, accessLog: AccessLog
+        presence: any PresenceReader, sessions: any SessionEnder, events: any EventHistory,
+        streams: OpenStreams, accessLog: AccessLog
     ) async throws(BindError) -> NorthboundService {
         let logger = self.logger("northbound")
         return try await NorthboundService.bind(
             configuration,
             responder: NorthboundResponder(
                 configuration: configuration, registry: registry, devices: devices, presence: presence,
-                sessions: sessions, accessLog: accessLog, logger: logger),
+                sessions: sessions, events: events, streams: streams, accessLog: accessLog, logger: logger),
             group: self.loops.group, logger: logger)
     }
 

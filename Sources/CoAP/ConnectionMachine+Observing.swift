@@ -100,8 +100,8 @@ extension ConnectionMachine {
         return action
     }
 
-    /// Nobody wants to be told any more: the message that says so to the peer, ahead of whatever waits in the queue (RFC
-    /// 7641 §3.6: the same options, under the same token). Nil if it never heard of it, or is on its way out.
+    /// Nobody wants to be told any more: the message that says so to the peer, ahead of whatever waits in the queue,
+    /// with the same options under the same token (RFC 7641 §3.6). Nil if it never heard of it, or is on its way out.
     ///
     /// No action names the observation after this.
     package mutating func cancel(_ id: ExchangeID) -> Message? {

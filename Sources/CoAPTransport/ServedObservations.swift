@@ -26,7 +26,7 @@ package final class ServedObservations {
         let bound = self.bound
         let isFirst = NIOLoopBoundBox(true, eventLoop: self.connection.eventLoop)
         let handle = responder.observe(request) { event in
-            // Always through the queue of the event loop: called on it now and elsewhere before, they would change places.
+            // Always through the queue of the event loop, or one called on it would overtake one called elsewhere.
             bound.eventLoop.execute {
                 if isFirst.value {
                     isFirst.value = false
@@ -40,16 +40,23 @@ package final class ServedObservations {
     }
 
     private func told(_ event: ObservationEvent, id: IncomingID) {
-        guard self.handles[id] != nil else { return }
+        guard let handle = self.handles[id] else { return }
+        var response: Response
         switch event {
-        case .notified(var response):
+        case .notified(let notification) where notification.code.isSuccess:
+            response = notification
             response.options.observe = 0
-            self.connection.respond(to: id, with: response)
-        case .ended(var response):
+        case .notified(let last):
+            // For the peer that is the end (RFC 7641 §4.2).
             self.handles[id] = nil
+            handle.cancel()
+            response = last
+        case .ended(let last):
+            self.handles[id] = nil
+            response = last
             response.options.observe = nil
-            self.connection.respond(to: id, with: response)
         }
+        self.connection.respond(to: id, with: response)
     }
 
     /// The peer does not want it any more.

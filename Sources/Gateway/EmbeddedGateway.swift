@@ -65,7 +65,8 @@ package struct EmbeddedGateway: Sendable {
         let http = try await context.bindHTTP(
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
             registry: RegistryClient(inside.registry), devices: inside.edge, presence: inside.routes,
-            sessions: inside.sessions, accessLog: inside.logs.northbound)
+            sessions: inside.sessions, events: inside.events, streams: inside.streams,
+            accessLog: inside.logs.northbound)
         context.readiness.pass("store")
         let admin = try await context.bindAdmin(
             logs: inside.logs.byName, served: ["northbound", "coap-interface"], sessions: { inside.sessions.count })
@@ -83,6 +84,9 @@ package struct EmbeddedGateway: Sendable {
 private struct Inside {
     let logs: AccessLogs
     let sessions = SessionTable()
+    /// Event streams over HTTP.
+    let streams = OpenStreams()
+    let events: InMemoryEventLog
     let routes: InMemoryRouteStore
     let housekeeping: Housekeeping
     let desk: RegistryResponder
@@ -95,20 +99,28 @@ private struct Inside {
     init(_ configuration: GatewayConfiguration, _ context: ProgramContext, _ store: EmbeddedStore) {
         let clock = SystemWallClock()
         let events = InMemoryEventLog(clock: clock)
-        let sessions = self.sessions
+        self.events = events
+        let (sessions, streams) = (self.sessions, self.streams)
         self.logs = AccessLogs(context)
         self.routes = InMemoryRouteStore(clock: clock)
         let news = IdentityNews(
             events: events, clock: clock, logger: context.logger("coap-gateway"),
-            endSessions: { sessions.endNow($0, reason: $1) })
+            endSessions: { devices, reason in
+                sessions.endNow(devices, reason: reason)
+                streams.end(devices)
+            })
         let identity = Identity(
             store: store.store, clock: clock, sealer: store.sealer, configuration: configuration.tokens.identity,
             observer: news.tell)
         self.housekeeping = Housekeeping(identity: identity, logger: context.logger("housekeeping"))
         self.desk = RegistryResponder(
-            identity: identity, directory: Directory(store: store.store, clock: clock), accessLog: self.logs.registry,
-            logger: context.logger("registry"),
-            endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
+            identity: identity, directory: Directory(store: store.store, clock: clock, observer: news.tell),
+            configuration: RegistryConfiguration(redirectURI: configuration.tokens.redirectURI),
+            accessLog: self.logs.registry, logger: context.logger("registry"),
+            endSessions: { devices in
+                sessions.endNow(devices, reason: "the registration was deleted")
+                streams.end(devices)
+            })
         self.registry = PagingRegistry(self.desk)
         let pod = Pod(name: PodSettings.bootName(of: "coap-gateway"))
         self.keeper = RouteKeeper(

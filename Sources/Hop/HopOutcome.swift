@@ -5,8 +5,8 @@ package import CoAP
 package enum HopOutcome: Hashable, Sendable {
     /// Nobody could be connected to, or it was not the one meant, or the connection went before the last byte did.
     case unreachable(String)
-    /// The other side has asked everybody to leave this connection, which ends what was observed over it: to be observed
-    /// anew, over another connection or wherever it is then.
+    /// The other side has asked everybody to leave this connection, which ends what was observed over it. It is to be
+    /// observed anew, over another connection or wherever it is then.
     case leaving
     /// As many requests are unanswered as may be.
     case windowFull

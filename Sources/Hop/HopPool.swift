@@ -64,8 +64,8 @@ package final class HopPool: Sendable {
         self.send(hop, to: target, over: self.currentLoop())
     }
 
-    /// Observes at `target`: the request is a GET, and its `Deadline` is for the first answer only. Failures are the same
-    /// responses as those of `send`, each as the end. When the other side wants us to leave the connection, an
+    /// Observes at `target`: the request is a GET, and its `Deadline` is for the first answer only. Failures are the
+    /// same responses as those of `send`, each as the end. When the other side wants us to leave the connection, an
     /// observation that runs ends with `Undelivered.moving`; to be begun again at once.
     /// - Parameter event: on one of the pool's event loops, always the same for one observation. Unless it is cancelled
     ///   there is exactly one `ended`.

@@ -239,6 +239,67 @@ package enum OpenAPIDocument {
                 "404": {$ref: "#/components/responses/Problem"}
                 "429": {$ref: "#/components/responses/Problem"}
                 default: {$ref: "#/components/responses/Problem"}
+          /events:
+            get:
+              tags: [directory]
+              operationId: followEvents
+              summary: Tells what happens to your devices, as it happens.
+              description: |
+                Server-sent events, at most 16 streams an owner. Each has an `id`, its kind as its name, and `di`, `at`
+                and `text` in JSON: device.signed-in, device.signed-out, device.deleted, device.contested,
+                links.published, links.unpublished, token.reuse; there may be others. `ready` comes first and says
+                where you are. `gap` means that events are lost. `end` is a problem, and the last event.
+
+                The last id in Last-Event-ID, or `after`, goes on behind it, at any northbound; without it the stream
+                begins now. About 1,000 events of the last seven days are kept; `after=0-0` begins with the oldest.
+              security: [{user: []}, {client: []}]
+              parameters:
+                - {name: Last-Event-ID, in: header, schema: {type: string, examples: ["1700000000000-7"]}}
+                - {name: after, in: query, schema: {type: string, examples: ["0-0"]}}
+              responses:
+                "200": {description: The stream., content: {text/event-stream: {schema: {type: string}}}}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /mediators:
+            get:
+              tags: [identity]
+              operationId: listMediators
+              summary: Lists your mediators, without their tokens.
+              security: [{user: []}]
+              responses:
+                "200":
+                  description: All of them.
+                  content:
+                    application/json:
+                      schema:
+                        type: object
+                        required: [mediators]
+                        properties:
+                          mediators: {type: array, items: {$ref: "#/components/schemas/Mediator"}}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /mediators/{id}:
+            parameters:
+              - name: id
+                in: path
+                required: true
+                description: The first 16 hexadecimal digits of the SHA-256 of its token.
+                schema: {type: string, examples: [0123456789abcdef]}
+            delete:
+              tags: [identity]
+              operationId: deleteMediator
+              summary: Deletes a mediator of yours, and every one-time code of yours that nobody has used yet.
+              security: [{user: []}]
+              responses:
+                "204": {description: It is gone.}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "404": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
           /clients/{di}:
             parameters:
               - {$ref: "#/components/parameters/Device"}
@@ -308,6 +369,9 @@ package enum OpenAPIDocument {
               tags: [devices]
               operationId: retrieve
               summary: Retrieves a resource.
+              description: |
+                With Accept: text/event-stream it is observed: a `notification` with the representation in JSON now
+                and each time it changes, and `end`, a problem, when it will tell no more.
               parameters:
                 - {name: If-None-Match, in: header, schema: {type: string}}
               security: [{user: []}, {client: []}]
@@ -433,6 +497,7 @@ package enum OpenAPIDocument {
                 ETag: {schema: {type: string}, description: The device's entity tag in hexadecimal digits.}
               content:
                 application/json: {schema: true}
+                text/event-stream: {schema: {type: string}}
                 "*/*": {schema: {type: string, contentEncoding: binary}}
             Problem:
               description: A problem; GET /errors lists all of them.
@@ -459,6 +524,13 @@ package enum OpenAPIDocument {
                 name: {type: string, description: What the device calls itself.}
                 status: {type: string, enum: [online, offline, unknown]}
                 since: {type: string, format: date-time, description: Since when, where that is known.}
+            Mediator:
+              type: object
+              required: [id, created]
+              properties:
+                id: {type: string}
+                created: {type: string, format: date-time}
+                used: {type: string, format: date-time, description: About when it was last used.}
             Link:
               type: object
               required: [href, rt, if]

@@ -70,9 +70,10 @@ struct ObserverTests {
         #expect(request.options.observe == nil)
         #expect(request.options.path == ["light"])
         #expect(conversation.respond(registered, .observed()) == .nothing)
-        #expect(try conversation.answered(plain, .observed("x")) == [
-            Message(code: .content, token: Token([7]), payload: ByteBuffer(string: "x"))
-        ])
+        #expect(
+            try conversation.answered(plain, .observed("x")) == [
+                Message(code: .content, token: Token([7]), payload: ByteBuffer(string: "x"))
+            ])
     }
 
     @Test("BI-26: a GET with Observe 1 that cancels nothing is an ordinary request")
@@ -98,7 +99,7 @@ struct ObserverTests {
         #expect(try conversation.answered(new, .observed()).first?.options.observe == 3)
     }
 
-    @Test("A registration that is cancelled or repeated before its answer is answered once", arguments: [0, 1] as [UInt8])
+    @Test("A registration cancelled or repeated before its answer is answered once", arguments: [0, 1] as [UInt8])
     func overtaken(value: UInt8) throws {
         let conversation = Conversation()
         let old = try conversation.handled(.observing(token: [7])).id
@@ -255,9 +256,11 @@ struct ObserverTests {
         let conversation = Conversation()
         let id = try conversation.registered()
         #expect(conversation.respond(id, .observed("old"), isWritable: false) == .nothing)
-        #expect(conversation.respond(id, Response(.notFound), isWritable: false) == .write([
-            Message(code: .notFound, token: Token([1]))
-        ]))
+        #expect(
+            conversation.respond(id, Response(.notFound), isWritable: false)
+                == .write([
+                    Message(code: .notFound, token: Token([1]))
+                ]))
         #expect(conversation.respond(id, .observed("late"), isWritable: false) == .nothing)
         #expect(conversation.nextNotification() == .nothing)
     }

@@ -284,8 +284,9 @@ struct ObservingTests {
         let outgoing = try conversation.observed()
         _ = conversation.receive(.signal(.release))
         #expect(conversation.observe() == .refuse(.closing))
-        guard case .notify(outgoing.id, _, isFirst: true, next: [], end: .released) =
-            conversation.receive(.notification(to: outgoing))
+        guard
+            case .notify(outgoing.id, _, isFirst: true, next: [], end: .released) =
+                conversation.receive(.notification(to: outgoing))
         else {
             Issue.record("not the end")
             return

@@ -14,7 +14,13 @@ struct ObservationTests {
         _ connection: CoAPConnection, _ request: Request = .observing("light", "1")
     ) -> (log: ObservationLog<Told>, handle: ObservationHandle) {
         let log = ObservationLog<Told>()
-        return (log, connection.observe(request, deadline: .now() + .seconds(30)) { log.append($0) })
+        return (log, Self.observe(connection, request, log: log))
+    }
+
+    private static func observe(
+        _ connection: CoAPConnection, _ request: Request = .observing("light", "1"), log: ObservationLog<Told>
+    ) -> ObservationHandle {
+        connection.observe(request, deadline: .now() + .seconds(30)) { log.append($0) }
     }
 
     // MARK: We observe
@@ -53,7 +59,7 @@ struct ObservationTests {
             // On the event loop, where the handle is there before the request went out.
             let log = ObservationLog<Told>()
             try await connection.eventLoop.submit {
-                connection.observe(.observing("light", "1"), deadline: .now() + .seconds(30)) { log.append($0) }.cancel()
+                Self.observe(connection, log: log).cancel()
             }.get()
             let request = try await peer.receiveRequest(.get, "light/1")
             let cancellation = try await peer.receiveRequest(.get, "light/1")
@@ -207,6 +213,21 @@ struct ObservationTests {
             try await peer.expectSilence()
         }
         #expect(resource.cancelled == 0)
+    }
+
+    @Test("RFC 7641 §4.2: a notification that is an error is the last, and what stands behind it is cancelled")
+    func errorNotified() async throws {
+        let resource = ScriptedResource()
+        try await Self.serving(resource) { peer in
+            try await peer.start(.observing("light", "1"))
+            let observer = try await resource.observer()
+            observer.notify("first")
+            _ = try await peer.receivePastCSM()
+            observer.notify(Response(.serviceUnavailable))
+            #expect(try await peer.receivePastCSM().code == .serviceUnavailable)
+            try await resource.cancellation()
+        }
+        #expect(resource.cancelled == 1)
     }
 
     @Test("RFC 8323 §7: what a peer observed is cancelled when its connection ends", arguments: [true, false])

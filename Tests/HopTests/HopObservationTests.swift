@@ -92,8 +92,8 @@ struct HopObservationTests {
         pool.shutDown()
         #expect(try await Self.end(Self.observe(pool, nobody).log).options.undelivered == .unreachable)
         try await Self.with { resource, server, pool in
-            #expect(
-                try await Self.end(Self.observe(pool, server.target(), milliseconds: 0).log).options.undelivered == .late)
+            let tooLate = Self.observe(pool, server.target(), milliseconds: 0)
+            #expect(try await Self.end(tooLate.log).options.undelivered == .late)
             // No first answer in time: the other side is told that nobody waits any more.
             let late = Self.observe(pool, server.target(), milliseconds: 3000)
             let observer = try await resource.observer()
@@ -124,12 +124,11 @@ struct HopObservationTests {
     func window() async throws {
         var limits = HopLimits()
         limits.window = HopWindow(requests: 1, bytes: 1 << 20)
-        let group = HopBench.oneLoop
         let resource = ScriptedResource()
         let server = try await HopServer.bind(limits: limits, resource: resource) { _, answer in
             answer(.text("plain"))
         }
-        let pool = try HopBench.pool(on: group, limits: limits)
+        let pool = try HopBench.pool(on: HopBench.oneLoop, limits: limits)
         try await HopBench.with(server, pool) {
             var logs: [ObservationLog<ObservationEvent>] = []
             for _ in 0..<5 {
@@ -186,7 +185,8 @@ struct HopObservationTests {
             observer.notify("first")
             try await Self.expect("first", log)
             // A connection to another name of the same program comes and goes as idle meanwhile.
-            _ = await pool.send(.hop(), to: HopTarget(host: "localhost", port: server.listener.port, name: "pod-1.boot"))
+            let other = HopTarget(host: "localhost", port: server.listener.port, name: "pod-1.boot")
+            _ = await pool.send(.hop(), to: other)
             try await HopBench.until("one connection") { await pool.connectionCount() == 1 }
             observer.notify("still there")
             try await Self.expect("still there", log)

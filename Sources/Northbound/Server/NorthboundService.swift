@@ -19,6 +19,7 @@ package final class NorthboundService: Service {
     private let listener: NIOAsyncChannel<Connection, Never>
     private let http: HTTP1Channel
     private let connections: HTTPConnections
+    private let responder: NorthboundResponder
     private let logger: Logger
 
     /// The port that was taken.
@@ -28,12 +29,14 @@ package final class NorthboundService: Service {
         listener: NIOAsyncChannel<Connection, Never>,
         http: HTTP1Channel,
         connections: HTTPConnections,
+        responder: NorthboundResponder,
         port: Int,
         logger: Logger,
     ) {
         self.listener = listener
         self.http = http
         self.connections = connections
+        self.responder = responder
         self.port = port
         self.logger = logger
     }
@@ -70,7 +73,8 @@ package final class NorthboundService: Service {
             // A TCP listener that is bound has an address with a port.
             let port = listener.channel.localAddress?.port ?? configuration.port
             return NorthboundService(
-                listener: listener, http: http, connections: connections, port: port, logger: logger)
+                listener: listener, http: http, connections: connections, responder: responder, port: port,
+                logger: logger)
         } catch {
             throw BindError(
                 host: configuration.host, port: configuration.port, variable: "HTTP_PORT", underlying: error)
@@ -110,6 +114,7 @@ package final class NorthboundService: Service {
             try await self.listener.executeThenClose { inbound in
                 try await channel.setOption(.autoRead, value: true).get()
                 await withDiscardingTaskGroup { group in
+                    group.addTask { await self.responder.run() }
                     do {
                         for try await connection in inbound {
                             group.addTask {
@@ -124,6 +129,7 @@ package final class NorthboundService: Service {
         } onCancelOrGracefulShutdown: {
             channel.close(promise: nil)
             connections.quiesce()
+            self.responder.streams.quiesce()
         }
     }
 

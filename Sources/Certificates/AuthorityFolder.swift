@@ -32,7 +32,8 @@ package struct AuthorityFolder: Sendable {
         let keyFile = Self.keyFile(in: path)
         guard CertificateFiles.exists(certificateFile) || CertificateFiles.exists(keyFile) else {
             throw CertificateError(
-                path: path, reason: "it is not the folder of an authority; make one with: registry ca init --dir \(path)")
+                path: path,
+                reason: "it is not the folder of an authority; make one with: registry ca init --dir \(path)")
         }
         guard let certificate = try CertificateFiles.certificates(certificateFile).first else {
             throw CertificateError(path: certificateFile, reason: "there is no certificate in it")
@@ -108,8 +109,8 @@ package struct AuthorityFolder: Sendable {
         var issued: [IssuedCertificate] = []
         for line in text.split(separator: "\n") where !line.hasPrefix("#") {
             guard let entry = IssuedCertificate(line: line) else {
-                throw CertificateError(
-                    path: self.indexFile, reason: "this line was not written by us: \(String(line.prefix(80)).debugDescription)")
+                let shown = String(line.prefix(80)).debugDescription
+                throw CertificateError(path: self.indexFile, reason: "this line was not written by us: \(shown)")
             }
             issued.append(entry)
         }

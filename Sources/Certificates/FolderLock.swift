@@ -14,7 +14,8 @@ struct FolderLock: Sendable {
             attempts += 1
             guard attempts < 1000 else {
                 close(descriptor)
-                throw CertificateError(path: folder, reason: "another program is changing it; try again when it is done")
+                throw CertificateError(
+                    path: folder, reason: "another program is changing it; try again when it is done")
             }
             usleep(10_000)
         }

@@ -105,7 +105,8 @@ package final class ServerCertificates: Sendable {
         let context = self.identity.value.context
         guard let authorities = self.authorities?.value else { return NIOSSLServerHandler(context: context) }
         return NIOSSLServerHandler(
-            context: context, customVerificationCallbackWithMetadata: { shown, promise in
+            context: context,
+            customVerificationCallbackWithMetadata: { shown, promise in
                 promise.completeWithTask { await self.verify(shown, authorities) }
             })
     }

@@ -108,7 +108,8 @@ package struct CertificateAuthorityCommand: ParsableCommand {
             let files = try authority.issue(
                 self.subject, days: self.days ?? (self.device == nil ? 365 : 3650), to: self.out,
                 replacing: self.replace)
-            var lines = ["Serial number \(files.serial), good until \(CertificateAuthorityCommand.day(files.notAfter))."]
+            let end = CertificateAuthorityCommand.day(files.notAfter)
+            var lines = ["Serial number \(files.serial), good until \(end)."]
             switch self.subject {
             case .device:
                 lines += [

@@ -45,7 +45,9 @@ struct AuthorityFolderTests {
         let authority = try AuthorityFolder(creating: folder.path, name: "Test authority")
         let cloud = try authority.issue(
             .cloud(Self.sid, hosts: ["cloud.example", "192.0.2.7", "2001:db8::7"]), days: 30)
-        for arguments in [["-verify_hostname", "cloud.example"], ["-verify_ip", "192.0.2.7"], ["-verify_ip", "2001:db8::7"]] {
+        for arguments in [
+            ["-verify_hostname", "cloud.example"], ["-verify_ip", "192.0.2.7"], ["-verify_ip", "2001:db8::7"],
+        ] {
             let verified = try await Subprocess.run(
                 ["/usr/bin/openssl", "verify", "-CAfile", authority.certificateFile] + arguments + [cloud.certificate])
             #expect(verified.status == 0, "\(arguments) \(verified.errors)")
@@ -68,7 +70,8 @@ struct AuthorityFolderTests {
         let good = try authority.issue(.cloud(Self.sid, hosts: []), days: 30)
         func check(_ file: String) async throws -> Int32 {
             try await Self.openssl(
-                "verify", "-crl_check", "-CAfile", authority.certificateFile, "-CRLfile", authority.revocationsFile, file
+                "verify", "-crl_check", "-CAfile", authority.certificateFile, "-CRLfile", authority.revocationsFile,
+                file
             ).status
         }
         #expect(try await check(bad.certificate) == 0)
@@ -94,7 +97,8 @@ struct AuthorityFolderTests {
         let now: Int64 = 2_521_929_600
         let authority = try AuthorityFolder(creating: folder.path, name: "Test authority", now: now)
         #expect(try CertificateFiles.read(authority.revocationsFile).count > 100)
-        let list = try await Self.openssl("crl", "-in", authority.revocationsFile, "-noout", "-lastupdate", "-nextupdate")
+        let list = try await Self.openssl(
+            "crl", "-in", authority.revocationsFile, "-noout", "-lastupdate", "-nextupdate")
         #expect(list.output.contains("lastUpdate=Dec  1 00:00:00 2049 GMT"), "\(list.output)")
         #expect(list.output.contains("nextUpdate=Mar  1 00:00:00 2050 GMT"), "\(list.output)")
     }
@@ -112,7 +116,9 @@ struct AuthorityFolderTests {
         #expect(
             reason { _ = try AuthorityFolder(creating: folder.path, name: "Another") }.contains("an authority already"))
         #expect(try CertificateFiles.read(authority.certificateFile) == before)
-        for di in ["", "light", "08e7e385-15be-41f3-a373-7d370f8c8c9", "../../x", "08e7e385/15be-41f3-a373-7d370f8c8c93"] {
+        for di in [
+            "", "light", "08e7e385-15be-41f3-a373-7d370f8c8c9", "../../x", "08e7e385/15be-41f3-a373-7d370f8c8c93",
+        ] {
             #expect(reason { _ = try authority.issue(.device(di), days: 1) }.contains("UUID"))
         }
         for host in ["", "a b", "-a", "a..b", "a\tb", "*"] {
@@ -155,7 +161,9 @@ struct AuthorityFolderTests {
         let path = "\(folder.path)/new/tls"
         let first = try DevelopmentAuthority.prepare(in: path, sid: Self.sid, hostNames: ["box.example", "not a host"])
         #expect(first.madeAuthority && first.madeCertificate)
-        for arguments in [["-verify_hostname", "localhost"], ["-verify_hostname", "box.example"], ["-verify_ip", "::1"]] {
+        for arguments in [
+            ["-verify_hostname", "localhost"], ["-verify_hostname", "box.example"], ["-verify_ip", "::1"],
+        ] {
             let verified = try await Subprocess.run(
                 ["/usr/bin/openssl", "verify", "-CAfile", first.authority] + arguments + [first.certificate])
             #expect(verified.status == 0, "\(arguments) \(verified.errors)")

@@ -25,7 +25,7 @@ struct ClientCertificateTests {
         return configuration
     }
 
-    @Test("A certificate that is good is let in over both versions, also with the OCF use alone or with that of clients")
+    @Test("A good certificate is let in over both versions, also with the OCF use alone or with that of clients")
     func good() async throws {
         try await Self.with(try await TLSBench()) { (bench: TLSBench) async throws in
             for usages: [ExtendedKeyUsage.Usage] in [
@@ -77,14 +77,16 @@ struct ClientCertificateTests {
             let leaf = try bench.authority.issue()
             let key = leaf.key
             var forged = try bench.authority.issue()
-            forged.chain = [
-                try Certificate(
-                    version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: forged.key.publicKey,
-                    notValidBefore: Date(timeIntervalSinceNow: -60), notValidAfter: Date(timeIntervalSinceNow: 60),
-                    issuer: leaf.chain[0].subject, subject: leaf.chain[0].subject, signatureAlgorithm: .ecdsaWithSHA256,
-                    extensions: try Certificate.Extensions { try ExtendedKeyUsage([.clientAuth]) },
-                    issuerPrivateKey: key)
-            ] + leaf.chain
+            forged.chain =
+                [
+                    try Certificate(
+                        version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: forged.key.publicKey,
+                        notValidBefore: Date(timeIntervalSinceNow: -60), notValidAfter: Date(timeIntervalSinceNow: 60),
+                        issuer: leaf.chain[0].subject, subject: leaf.chain[0].subject,
+                        signatureAlgorithm: .ecdsaWithSHA256,
+                        extensions: try Certificate.Extensions { try ExtendedKeyUsage([.clientAuth]) },
+                        issuerPrivateKey: key)
+                ] + leaf.chain
             #expect(try await bench.greeting(forged.client()) == nil)
             #expect(bench.log.lines.contains { $0.level == .debug && $0.text.contains("neither an OCF identity") })
             // None of that has hurt those that are good.
@@ -117,7 +119,8 @@ struct ClientCertificateTests {
                 let made = try await Subprocess.run([
                     "/bin/sh", "-ec",
                     """
-                    openssl req -newkey rsa:\(bits) -nodes -keyout \(path)/c.key -subj /CN=uuid:\(Self.id) -out \(path)/c.csr
+                    openssl req -newkey rsa:\(bits) -nodes -keyout \(path)/c.key -subj /CN=uuid:\(Self.id) \
+                      -out \(path)/c.csr
                     openssl x509 -req -in \(path)/c.csr -CA \(path)/ca.pem -CAkey \(path)/ca.key -CAcreateserial \
                       -days 1 -\(hash) -extfile \(path)/ext -out \(path)/c.pem
                     """,

@@ -2,8 +2,8 @@ import FoundationEssentials
 import Logging
 import NIOCore
 import NIOSSL
-import Synchronization
 import SwiftASN1
+import Synchronization
 import TestServers
 import Testing
 import X509

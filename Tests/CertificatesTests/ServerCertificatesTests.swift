@@ -95,10 +95,20 @@ struct ServerCertificatesTests {
         let cases: [(String, () throws -> Void, String)] = [
             ("half", { try write(whole.prefix(whole.count / 2), certificate) }, "server.pem"),
             ("empty", { try write([], certificate) }, "server.pem"),
-            ("half a key", { try write(whole, certificate); try write(wholeKey.prefix(60), key) }, "server.key"),
+            (
+                "half a key",
+                {
+                    try write(whole, certificate); try write(wholeKey.prefix(60), key)
+                }, "server.key"
+            ),
             ("other key", { try write(other.key.serializeAsPEM().pemString.utf8, key) }, "does not belong"),
             ("no key", { try FileManager.default.removeItem(atPath: key) }, "server.key"),
-            ("half an authority", { try write(wholeKey, key); try write(whole.prefix(30), authorities) }, "ca.pem"),
+            (
+                "half an authority",
+                {
+                    try write(wholeKey, key); try write(whole.prefix(30), authorities)
+                }, "ca.pem"
+            ),
             ("no authority", { try FileManager.default.removeItem(atPath: authorities) }, "ca.pem"),
         ]
         for (what, change, word) in cases {

@@ -24,13 +24,14 @@ final class TLSBench: Sendable {
     var port: Int { self.server.localAddress?.port ?? 0 }
 
     init(
-        clients: ServerCertificates.ClientVerification = .required, protocols: [String] = [], revoked: TestList = TestList(),
-        interval: TimeAmount = .hours(1), authority: TestAuthority? = nil
+        clients: ServerCertificates.ClientVerification = .required, protocols: [String] = [],
+        revoked: TestList = TestList(), interval: TimeAmount = .hours(1), authority: TestAuthority? = nil
     ) async throws {
         let authority = try authority ?? TestAuthority("authority")
         let path = self.folder.path
         try authority.write(to: "\(path)/ca.pem")
-        try authority.issue { $0.commonName = Self.ownName }.write(to: "\(path)/server.pem", key: "\(path)/server.key")
+        let own = try authority.issue { $0.commonName = Self.ownName }
+        try own.write(to: "\(path)/server.pem", key: "\(path)/server.key")
         try Data(revoked.signed(by: authority)).write(to: URL(fileURLWithPath: "\(path)/crl.pem"))
         let certificates = try ServerCertificates(
             files: .init(
@@ -65,7 +66,9 @@ final class TLSBench: Sendable {
         return greeting
     }
 
-    func connect(_ client: TLSConfiguration) async throws -> (channel: any Channel, greeting: EventLoopFuture<String?>) {
+    func connect(
+        _ client: TLSConfiguration
+    ) async throws -> (channel: any Channel, greeting: EventLoopFuture<String?>) {
         let context = try NIOSSLContext(configuration: client)
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let promise = loop.makePromise(of: String?.self)

@@ -101,7 +101,8 @@ struct TestAuthority: Sendable {
         if wish.padding > 0 { names.append(.uniformResourceIdentifier(String(repeating: "x", count: wish.padding))) }
         return try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: key,
-            notValidBefore: Date(timeIntervalSinceNow: wish.from), notValidAfter: Date(timeIntervalSinceNow: wish.until),
+            notValidBefore: Date(timeIntervalSinceNow: wish.from),
+            notValidAfter: Date(timeIntervalSinceNow: wish.until),
             issuer: self.name, subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
             extensions: try Certificate.Extensions {
                 if wish.isAuthority {
@@ -191,6 +192,7 @@ struct TestList {
 
     static func pem(_ bytes: [UInt8]) -> [UInt8] {
         let text = Data(bytes).base64EncodedString(options: .lineLength64Characters)
-        return Array("Certificate Revocation List:\n-----BEGIN X509 CRL-----\r\n\(text)\r\n-----END X509 CRL-----\r\n".utf8)
+        let lines = ["Certificate Revocation List:", "-----BEGIN X509 CRL-----", text, "-----END X509 CRL-----", ""]
+        return Array(lines.joined(separator: "\r\n").utf8)
     }
 }

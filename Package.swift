@@ -109,8 +109,8 @@ let package = Package(
         library(
             "CoAPInterface",
             [
-                "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", "Edge", "ServiceShell", nioCore, logging,
-                metrics, lifecycle,
+                "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "Edge", "ServiceShell", nioCore,
+                logging, metrics, lifecycle,
             ]),
         library(
             "Northbound",
@@ -172,8 +172,8 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CBOR", "OCF", "Cloud", "Certificates",
-                "TestSupport", "TestServers",
+                "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CoAPTransport", "CBOR", "OCF", "Cloud",
+                "Certificates", "TestSupport", "TestServers",
                 nioCore,
                 nioPosix, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry", "mock-device",
             ]),
@@ -220,8 +220,8 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "Cluster", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "MockDevice",
-                "TestSupport", "TestServers", "CSQLite",
+                "Gateway", "Cluster", "ServiceShell", "CoAP", "CoAPTransport", "CBOR", "OCF", "Cloud", "Certificates",
+                "MockDevice", "TestSupport", "TestServers", "CSQLite",
                 nioCore, nioPosix,
                 logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),

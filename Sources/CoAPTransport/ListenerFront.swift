@@ -68,7 +68,11 @@ final class ListenerFront: ChannelInboundHandler, RemovableChannelHandler {
             self.awaitsHandshake = false
             self.arrival.isSecured = true
             self.arrival.certificate = self.tls.flatMap { $0.certificates.peerCertificate(of: $0.handler) }
-            self.tls = nil
+            if self.arrival.certificate == nil, self.tls?.certificates.clients == .required {
+                // A session resumed with a certificate that is over, or revoked.
+                self.refused(.handshakeFailed, metadata: ["reason": "its certificate is not valid any more"])
+                context.close(promise: nil)
+            }
             self.proceed()
         } else if let event = event as? HTTPServerUpgradeEvents, case .upgradeComplete = event {
             self.awaitsUpgrade = false
@@ -88,6 +92,10 @@ final class ListenerFront: ChannelInboundHandler, RemovableChannelHandler {
                     WebSocketCodec(role: .server, limits: self.acceptor.configuration.limits))
             }
             try self.acceptor.addCoAP(to: context.channel, arrival: self.arrival)
+            // Whoever ends connections by their certificates did not see this one before.
+            if let certificate = self.arrival.certificate, self.tls?.certificates.isRevoked(certificate) == true {
+                context.close(promise: nil)
+            }
         } catch {
             // The channel was closed meanwhile.
             context.close(promise: nil)

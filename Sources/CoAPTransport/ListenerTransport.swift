@@ -16,7 +16,7 @@ package enum ListenerTransport: Sendable {
         }
     }
 
-    var certificates: ServerCertificates? {
+    package var certificates: ServerCertificates? {
         switch self {
         case .tcp, .webSocket: nil
         case .tls(let certificates), .secureWebSocket(let certificates): certificates

@@ -1,7 +1,7 @@
 import NIOCore
 
-/// Takes the PROXY header off the front of a connection, then goes away. Until it is whole nothing passes; how long that
-/// may take is whoever's who waits for it.
+/// Takes the PROXY header off the front of a connection, then goes away. Until it is whole nothing passes; whoever
+/// waits for it says how long that may take.
 final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

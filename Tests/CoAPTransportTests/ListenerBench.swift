@@ -99,7 +99,9 @@ final class ListenerBench: Sendable {
     }
 
     func logLine() async throws -> (message: String, metadata: Logger.Metadata) {
-        try await self.next("log line") { if case .logged(let text, let metadata) = $0 { (text, metadata) } else { nil } }
+        try await self.next("log line") { event -> (message: String, metadata: Logger.Metadata)? in
+            if case .logged(let text, let metadata) = event { (text, metadata) } else { nil }
+        }
     }
 
     func end() async throws -> ConnectionEnd {

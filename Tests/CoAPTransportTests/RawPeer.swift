@@ -6,25 +6,26 @@ import TestSupport
 /// A peer that sends bytes and reads bytes, over TLS if wanted.
 final class RawPeer: Sendable {
     private let channel: any Channel
-    private let inbox: Inbox
+    private let inbox: NIOLoopBoundBox<Inbox>
     let localPort: Int
 
-    private init(channel: any Channel, inbox: Inbox) {
+    private init(channel: any Channel, inbox: NIOLoopBoundBox<Inbox>) {
         self.channel = channel
         self.inbox = inbox
         self.localPort = channel.localAddress?.port ?? 0
     }
 
     static func connect(port: Int, tls: NIOSSLContext? = nil) async throws -> RawPeer {
-        let inbox = Inbox()
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let inbox = NIOLoopBoundBox.makeBoxSendingValue(Inbox(), as: Inbox.self, eventLoop: loop)
+        let channel = try await ClientBootstrap(group: loop)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let tls {
                         try channel.pipeline.syncOperations.addHandler(
                             NIOSSLClientHandler(context: tls, serverHostname: "localhost"))
                     }
-                    try channel.pipeline.syncOperations.addHandler(InboxHandler(inbox: inbox))
+                    try channel.pipeline.syncOperations.addHandler(InboxHandler(inbox: inbox.value))
                 }
             }
             .connect(host: "127.0.0.1", port: port)
@@ -70,12 +71,13 @@ final class RawPeer: Sendable {
         _ look: @escaping @Sendable (Inbox) -> (value: Value, taken: Int)?
     ) async throws -> Value {
         let loop = self.channel.eventLoop
-        let inbox = self.inbox
+        let box = self.inbox
         return try await loop.flatSubmit { () -> EventLoopFuture<Value> in
+            let inbox = box.value
             let promise = loop.makePromise(of: Value.self)
             let deadline = loop.scheduleTask(in: ScriptedPeer.patience) {
-                inbox.waiter = nil
-                promise.fail(PeerError("not received in time; what came is \(inbox.bytes.count) bytes"))
+                box.value.waiter = nil
+                promise.fail(PeerError("not received in time; what came is \(box.value.bytes.count) bytes"))
             }
             inbox.waiter = {
                 if let found = look(inbox) {
@@ -94,8 +96,7 @@ final class RawPeer: Sendable {
         }.get()
     }
 
-    private final class Inbox: @unchecked Sendable {
-        // Sendable because every member is touched on the channel's event loop only.
+    private final class Inbox {
         var bytes: [UInt8] = []
         var isClosed = false
         var waiter: (() -> Void)?

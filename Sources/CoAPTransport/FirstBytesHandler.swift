@@ -17,9 +17,10 @@ final class FirstBytesHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !self.isOver else { return }
-        let bytes = self.unwrapInboundIn(data).readableBytesView
+        let buffer = self.unwrapInboundIn(data)
+        let bytes = buffer.readableBytesView
         let spoken = FirstBytes(bytes)
-        if let refusal = Self.refusal(spoken, bytes, on: self.scheme) {
+        if let refusal = Self.refusal(spoken, buffer, on: self.scheme) {
             self.isOver = true
             self.refuse(refusal, spoken)
             context.fireErrorCaught(ForeignPeer(refusal: refusal))
@@ -31,11 +32,14 @@ final class FirstBytesHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private static func refusal(
-        _ spoken: FirstBytes, _ bytes: ByteBufferView, on scheme: URIScheme
+        _ spoken: FirstBytes, _ buffer: ByteBuffer, on scheme: URIScheme
     ) -> ListenerRefusal? {
         // From a source that may send one it was taken off before: here it is from somebody else, or the second.
         if spoken == .proxy { return .proxyHeader }
-        if scheme.isSecure { return FirstBytes.mayBeTLS(bytes) ? nil : .plainOnTLS }
+        guard !scheme.isSecure else {
+            guard FirstBytes.mayBeTLS(buffer.readableBytesView) else { return .plainOnTLS }
+            return scheme == .tls && ClientHello.offersOnlyOthers(buffer) ? .handshakeFailed : nil
+        }
         return spoken == .tls ? .tlsOnPlain : nil
     }
 }

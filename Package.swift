@@ -163,8 +163,8 @@ let package = Package(
         tests(
             "HopTests",
             [
-                "Hop", "CoAP", "CBOR", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto,
-                logging, lifecycle,
+                "Hop", "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", "TestSupport", nioCore, nioPosix, nioSSL,
+                x509, crypto, logging, lifecycle,
             ]),
         tests(
             "RegistryReachTests",

@@ -222,7 +222,7 @@ let package = Package(
             [
                 "Gateway", "Cluster", "ServiceShell", "CoAP", "CoAPTransport", "CBOR", "OCF", "Cloud", "Certificates",
                 "MockDevice", "TestSupport", "TestServers", "CSQLite",
-                nioCore, nioPosix,
+                nioCore, nioPosix, nioSSL,
                 logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),
         tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),

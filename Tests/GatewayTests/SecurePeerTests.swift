@@ -1,11 +1,18 @@
 import CBOR
+import Certificates
 import CoAP
+import CoAPTransport
+import FoundationEssentials
 import Gateway
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
 import TestServers
 import TestSupport
 import Testing
 
-@Suite("CoAP peers that others wrote, over TLS and WebSocket")
+@Suite("CoAP peers that others wrote, over TLS and WebSocket", .timeLimit(.minutes(2)))
 struct SecurePeerTests {
     private static let device = "0685b960-736f-46f7-bec0-9e6cbd61adc1"
     private static let other = "11111111-736f-46f7-bec0-9e6cbd61adc1"
@@ -63,6 +70,52 @@ struct SecurePeerTests {
                     .post("/oic/sec/account", signUp)
                 #expect(account["accesstoken"]?.string != nil)
             }
+        }
+    }
+
+    @Test("BI-46: a device whose certificate is revoked is told so and closed while connected, and cannot come back")
+    func revokedWhileConnected() async throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/authority-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let authority = try AuthorityFolder(creating: folder, name: "Authority for tests")
+        let cloud = try authority.issue(.cloud("00000000-0000-4000-8000-000000000001", hosts: ["127.0.0.1"]), days: 1)
+        let devices = try [Self.device, Self.other].map { try authority.issue(.device($0), days: 1) }
+        try await RunningGateway.with([
+            "TLS_CERTIFICATE": cloud.certificate, "TLS_CERTIFICATE_KEY": cloud.key,
+            "TLS_CA_POOL": authority.certificateFile, "TLS_CLIENT_CERTIFICATES": "required",
+            "TLS_CRL": authority.revocationsFile, "COAPS_PORT": "0",
+        ]) { gateway in
+            let port = try #require(gateway.ports.more["coaps"])
+            let dialer = CoAPDialer(
+                group: MultiThreadedEventLoopGroup.singleton,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            func connect(_ own: IssuedFiles) async throws -> CoAPConnection {
+                var tls = TLSConfiguration.makeClientConfiguration()
+                tls.trustRoots = .file(authority.certificateFile)
+                tls.certificateChain = try NIOSSLCertificate.fromPEMFile(own.certificate).map { .certificate($0) }
+                tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: own.key, format: .pem))
+                return try await dialer.connect(
+                    host: "127.0.0.1", port: port, transport: .tls(NIOSSLContext(configuration: tls)),
+                    timeout: .seconds(20), server: nil)
+            }
+            let connections = [try await connect(devices[0]), try await connect(devices[1])]
+            for connection in connections {
+                let answer = try await connection.send(Request(.get, path: ["oic", "res"]), timeout: .seconds(20))
+                #expect(answer.code == .unauthorized)
+            }
+            _ = try authority.revoke(.device(Self.device))
+            // The files are looked at every ten seconds.
+            let end = await connections[0].ended
+            #expect(end == .abortedByPeer(diagnostic: "the certificate of this peer was revoked"))
+            let answer = try await connections[1].send(Request(.get, path: ["oic", "res"]), timeout: .seconds(20))
+            #expect(answer.code == .unauthorized)
+            // In TLS 1.3 the client is done before the server has looked.
+            if let again = try? await connect(devices[0]) {
+                await #expect(throws: ExchangeError.self) {
+                    try await again.send(Request(.get, path: ["oic", "res"]), timeout: .seconds(20))
+                }
+            }
+            await connections[1].close()
         }
     }
 

@@ -36,7 +36,7 @@ package final class ServerCertificates: Sendable {
     }
 
     let files: Files
-    let clients: ClientVerification
+    package let clients: ClientVerification
     let logger: Logger
     private let interval: TimeAmount
     private let schedule: ReloadSchedule

@@ -22,6 +22,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private let logger: Logger
     let ended: EventLoopPromise<ConnectionEnd>
     let turn: LoopTurn?
+    let arrival: ConnectionArrival
 
     var context: ChannelHandlerContext?
     /// Bytes of messages that are not whole yet, or not handled yet.
@@ -47,7 +48,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     init(
         configuration: ConnectionConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
-        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil, logger: Logger
+        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil,
+        arrival: ConnectionArrival = ConnectionArrival(), logger: Logger
     ) {
         let now = NIODeadline.now()
         self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
@@ -63,6 +65,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
         self.ended = ended
         self.turn = turn
+        self.arrival = arrival
         self.logger = logger
     }
 
@@ -85,6 +88,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.flush()
         self.delegate.connectionOpened(
             CoAPConnection(channel: context.channel, handler: self, ended: self.ended.futureResult))
+        if self.arrival.isSecured { self.delegate.connectionSecured(with: self.arrival.certificate) }
         self.schedule()
     }
 
@@ -139,6 +143,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // What carries the messages found one that is none.
+        if let error = error as? DecodeError {
+            return self.perform(.abort(self.machine.malformed(error), .malformed(error)))
+        }
         self.finish(.failed("\(error)"))
     }
 

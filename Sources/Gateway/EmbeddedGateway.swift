@@ -1,3 +1,4 @@
+import Certificates
 import Cloud
 import Cluster
 import CoAP
@@ -24,8 +25,20 @@ package struct EmbeddedGateway: Sendable {
     /// The ports that were taken.
     package struct Ports: Hashable, Sendable {
         package let http: Int
+        /// 0: there is none.
         package let coap: Int
+        /// The other listeners for devices, by the names they have in the ports file.
+        package let more: [String: Int]
         package let admin: Int
+
+        /// All of them, as the ports file names them.
+        package var named: [String: Int] {
+            var named = self.more
+            named["http"] = self.http
+            named["coap"] = self.coap == 0 ? nil : self.coap
+            named["admin"] = self.admin
+            return named
+        }
     }
 
     package let ports: Ports
@@ -36,7 +49,8 @@ package struct EmbeddedGateway: Sendable {
 
     /// Opens the store and takes every port; what it took is given back if the rest cannot be had.
     /// - Parameter makeLogger: gives the logger of each part, by label.
-    /// - Throws: `BindError`, `CloudError` or `KeptFile.Failure`, each with what happened, to what, and what to do.
+    /// - Throws: `BindError`, `CertificateError`, `CloudError` or `KeptFile.Failure`, each with what happened, to what,
+    ///   and what to do.
     package static func start(
         _ configuration: GatewayConfiguration, metrics: MetricsRegistry,
         makeLogger: @escaping @Sendable (String) -> Logger = { Logger(label: $0) }
@@ -54,11 +68,12 @@ package struct EmbeddedGateway: Sendable {
         _ configuration: GatewayConfiguration, _ context: ProgramContext, _ store: EmbeddedStore
     ) async throws -> EmbeddedGateway {
         let inside = Inside(configuration, context, store)
+        let certificates = try Self.certificates(configuration, sid: store.sid, context)
         let devices = try await context.bindDevices(
-            configuration.devices,
+            configuration.devices, certificates,
             CoAPInterfaceContext(
                 registry: inside.registry, edge: inside.edge, keeper: inside.keeper,
-                publicEndpoint: configuration.devices.publicEndpoint,
+                publicEndpoints: configuration.devices.publicEndpoints,
                 requestTimeout: .init(configuration.requests.timeout), accessLog: inside.logs.devices,
                 relayLog: inside.logs.relay, metrics: inside.metrics,
                 logger: context.logger("coap-interface")))
@@ -71,12 +86,21 @@ package struct EmbeddedGateway: Sendable {
         let admin = try await context.bindAdmin(
             logs: inside.logs.byName, served: ["northbound", "coap-interface"], sessions: { inside.sessions.count })
         return EmbeddedGateway(
-            ports: Ports(http: http.port, coap: devices.port, admin: admin.port),
+            ports: Ports(
+                http: http.port, coap: devices.port, more: devices.namedPorts.filter { $0.key != "coap" },
+                admin: admin.port),
             sid: store.sid,
             services: [
                 context.loops, store, inside.desk, inside.housekeeping, admin, inside.keeper, devices, http,
                 EdgeStop(edge: inside.edge),
-            ])
+            ] + CertificateWatch.services(certificates))
+    }
+
+    /// What the listeners with TLS show; nil: there are none. The one place that says where it comes from.
+    private static func certificates(
+        _ configuration: GatewayConfiguration, sid: String, _ context: ProgramContext
+    ) throws(CertificateError) -> ServerCertificates? {
+        try configuration.tls.certificates(sid: sid, logger: context.logger("tls"))
     }
 }
 

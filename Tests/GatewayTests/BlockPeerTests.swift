@@ -189,7 +189,7 @@ struct BlockPeerTests {
                 "\(gateway.ports.coap)",
             ])
             try await joint.waitFor("\n")
-            let client = LibcoapClient(port: joint.firstLine)
+            let client = LibcoapClient(base: "coap+tcp://127.0.0.1:\(joint.firstLine)")
             let account = try await client.post(
                 "/oic/sec/account", ["di": "libcoap-client", "accesstoken": .text(code)])
             let login = try IssuedLogin(account, di: "libcoap-client", peer: light.peer)

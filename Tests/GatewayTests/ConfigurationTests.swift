@@ -1,5 +1,7 @@
+import Certificates
 import Cloud
 import Cluster
+import CoAPTransport
 import FoundationEssentials
 import Gateway
 import Logging
@@ -62,6 +64,9 @@ struct ConfigurationTests {
     func everySetting() throws {
         let values = [
             "HTTP_PORT": "1", "COAP_PORT": "2", "ADMIN_PORT": "3", "BIND_ADDRESS": "::", "DATA_DIR": "/tmp/d",
+            "COAPS_PORT": "21", "COAP_WS_PORT": "22", "COAPS_WS_PORT": "23", "PROXY_PROTOCOL_FROM": "10.0.0.0/8,::1",
+            "TLS_CERTIFICATE": "/c", "TLS_CERTIFICATE_KEY": "/k", "TLS_CA_POOL": "/a", "TLS_CRL": "/r",
+            "TLS_CLIENT_CERTIFICATES": "required",
             "PUBLIC_ENDPOINT": "coap+tcp://cloud.example:5683", "REGISTRATION": "open",
             "ACCESS_TOKEN_LIFETIME": "permanent", "DEVICE_TOKEN_LIFETIME": "60", "REFRESH_REUSE": "recover",
             "TOKEN_SEAL_KEY": "\(Self.key(from: 0))",
@@ -76,6 +81,15 @@ struct ConfigurationTests {
         for configuration in [try Self.load(environment: values), try Self.load(words)] {
             #expect(configuration.http.port == 1)
             #expect(configuration.devices.port == 2)
+            #expect(configuration.devices.securePort == .port(21))
+            #expect(configuration.devices.webSocketPort == 22)
+            #expect(configuration.devices.secureWebSocketPort == 23)
+            #expect(configuration.devices.proxies == ProxySources(["10.0.0.0/8", "::1"]))
+            #expect(
+                configuration.tls.files
+                    == ServerCertificates.Files(
+                        certificate: "/c", key: "/k", authorities: ["/a"], revocations: ["/r"]))
+            #expect(configuration.tls.clients == .required)
             #expect(configuration.process.adminPort == 3)
             #expect(configuration.process.bindAddress == "::")
             #expect(configuration.dataDirectory == "/tmp/d")
@@ -176,11 +190,10 @@ struct ConfigurationTests {
 
     @Test("Old keys without a meaning in one process are named in a warning, without their values")
     func oldKeysWithoutEffect() throws {
-        let environment = ["DB_PASSWORD": "hunter2", "NETWORK": "tcp-tls", "CACHE_URI": ""]
+        let environment = ["DB_PASSWORD": "hunter2", "NETWORK": "tcp", "CACHE_URI": ""]
         let configuration = try Self.load(environment: environment)
         #expect(
             configuration.warnings == [
-                "NETWORK=tcp-tls does not switch encryption on: devices are served plain TCP on COAP_PORT",
                 "DB_PASSWORD set in the environment: no effect in coap-gateway",
             ])
     }

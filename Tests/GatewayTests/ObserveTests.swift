@@ -112,7 +112,7 @@ struct ObserveTests {
                 "\(gateway.coapPort)",
             ])
             try await joint.waitFor("\n")
-            let client = LibcoapClient(port: joint.firstLine)
+            let client = LibcoapClient(base: "coap+tcp://127.0.0.1:\(joint.firstLine)")
             let account = try await client.post(
                 "/oic/sec/account", ["di": "libcoap-observer", "accesstoken": .text(phone)])
             let login = try IssuedLogin(account, di: "libcoap-observer", peer: lamp.peer)

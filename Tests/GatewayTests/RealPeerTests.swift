@@ -23,7 +23,7 @@ struct RealPeerTests {
                 "\(gateway.ports.coap)",
             ])
             try await joint.waitFor("\n")
-            let client = LibcoapClient(port: joint.firstLine)
+            let client = LibcoapClient(base: "coap+tcp://127.0.0.1:\(joint.firstLine)")
 
             let account = try await client.post(
                 "/oic/sec/account", ["di": "libcoap-device", "accesstoken": .text(code)])
@@ -75,7 +75,7 @@ struct RealPeerTests {
             let ended = try await Subprocess.run([
                 "\(Subprocess.root)/.build/peers/bin/python",
                 "\(Subprocess.root)/Tests/GatewayTests/Peers/aiocoap_peer.py",
-                "\(gateway.ports.coap)", "aiocoap-device", code, "a-light",
+                "coap+tcp://127.0.0.1:\(gateway.ports.coap)", "aiocoap-device", code, "a-light",
             ])
             try #require(ended.status == 0, "\(ended.errors)")
             try await served
@@ -116,7 +116,10 @@ extension ScriptedPeer {
 
 /// libcoap's command line client: one process a request.
 struct LibcoapClient: Sendable {
-    let port: String
+    var program = "coap-client-notls"
+    let base: String
+    /// What it shows and trusts.
+    var tls: [String] = []
 
     /// - Parameter blocks: the size of the blocks it asks for.
     func get(_ path: String, blocks: Int? = nil) async throws -> DataItem {
@@ -136,8 +139,8 @@ struct LibcoapClient: Sendable {
         let file = "\(NSTemporaryDirectory())answer-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: file) }
         let ended = try await Subprocess.run(
-            ["/usr/bin/coap-client-notls", "-B", "20", "-A", "10000", "-o", file] + arguments
-                + ["coap+tcp://127.0.0.1:\(self.port)\(path)"])
+            ["/usr/bin/\(self.program)", "-B", "20", "-A", "10000", "-o", file] + self.tls + arguments
+                + ["\(self.base)\(path)"])
         guard let data = try? Data(contentsOf: URL(fileURLWithPath: file)), !data.isEmpty,
             let item = try? DataItem(decoding: ByteBuffer(bytes: data))
         else { throw PeerError("coap-client \(path): status \(ended.status) \(ended.output) \(ended.errors)") }

@@ -24,6 +24,8 @@ package struct EmbeddedGateway: Sendable {
     /// The ports that were taken.
     package struct Ports: Hashable, Sendable {
         package let http: Int
+        /// Nil: there is no certificate.
+        package let https: Int?
         package let coap: Int
         package let admin: Int
     }
@@ -66,12 +68,13 @@ package struct EmbeddedGateway: Sendable {
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
             registry: RegistryClient(inside.registry), devices: inside.edge, presence: inside.routes,
             sessions: inside.sessions, events: inside.events, streams: inside.streams,
+            certificates: try configuration.http.certificates(logger: context.logger("tls")),
             accessLog: inside.logs.northbound)
         context.readiness.pass("store")
         let admin = try await context.bindAdmin(
             logs: inside.logs.byName, served: ["northbound", "coap-interface"], sessions: { inside.sessions.count })
         return EmbeddedGateway(
-            ports: Ports(http: http.port, coap: devices.port, admin: admin.port),
+            ports: Ports(http: http.port, https: http.securePort, coap: devices.port, admin: admin.port),
             sid: store.sid,
             services: [
                 context.loops, store, inside.desk, inside.housekeeping, admin, inside.keeper, devices, http,

@@ -52,8 +52,11 @@ package struct GatewayConfiguration: ServerConfiguration {
         self.sid = reader.read(Keys.sid)
         self.process = ProcessSettings(&reader)
         self.warnings = old.warnings + reader.warnings
+        // Without a certificate the port for HTTPS is not opened: 0 is shared with nobody.
+        let securePort = self.http.files == nil ? 0 : self.http.securePort
         reader.rejectShared(ports: [
-            "HTTP_PORT": self.http.port, "COAP_PORT": self.devices.port, "ADMIN_PORT": self.process.adminPort,
+            "HTTP_PORT": self.http.port, "HTTPS_PORT": securePort, "COAP_PORT": self.devices.port,
+            "ADMIN_PORT": self.process.adminPort,
         ])
         try reader.finish()
         SizeOrder.check()

@@ -8,7 +8,8 @@ package enum GatewayProgram: ServerProgram {
     ) async throws -> StartedProgram {
         let gateway = try await EmbeddedGateway.start(configuration, metrics: metrics)
         return StartedProgram(
-            ports: ["http": gateway.ports.http, "coap": gateway.ports.coap, "admin": gateway.ports.admin],
+            ports: ["http": gateway.ports.http, "coap": gateway.ports.coap, "admin": gateway.ports.admin]
+                .merging(gateway.ports.https.map { ["https": $0] } ?? [:]) { $1 },
             services: gateway.services, details: ["data": configuration.dataDirectory, "sid": gateway.sid])
     }
 
@@ -25,7 +26,7 @@ package enum GatewayProgram: ServerProgram {
         return """
 
             coap-gateway is up; Ctrl-C stops it.
-              HTTP      http://\(host):\(http)
+              HTTP      http://\(host):\(http)\(ports["https"].map { "\n  HTTPS     https://\(host):\($0)" } ?? "")
               CoAP/TCP  \(configuration.endpoint(port: coap))
               admin     http://\(host):\(ports["admin"] ?? 0)/status
               data      \(configuration.dataDirectory)

@@ -110,8 +110,8 @@ package final class NorthboundService: Service {
         }
     }
 
-    /// TCP_USER_TIMEOUT of Linux: how long what was written may stay unacknowledged, in ms. A client that is gone without a
-    /// word is noticed by its next heartbeat, and not when the kernel gives up after a quarter of an hour.
+    /// TCP_USER_TIMEOUT of Linux: how long what we wrote may stay unacknowledged, in ms. A client that is gone without
+    /// a word is noticed by its next heartbeat, and not when the kernel gives up after a quarter of an hour.
     private static let userTimeoutOption: CInt = 18
     private static let userTimeout: ChannelOptions.Types.SocketOption.Value = 30_000
 

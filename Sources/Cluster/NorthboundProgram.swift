@@ -33,13 +33,14 @@ package enum NorthboundProgram: ServerProgram {
             settings.http.northbound(settings.process, timeout: settings.requests),
             registry: RegistryClient(reach.registry), devices: edge, presence: reach.routes,
             sessions: EndedByChanges(), events: RedisEventLog(client: reach.redis), streams: streams,
-            accessLog: accessLog)
+            certificates: try settings.http.certificates(logger: context.logger("tls")), accessLog: accessLog)
         let admin = try await context.bindAdmin(logs: ["northbound": accessLog], served: ["northbound"])
         let follower = ChangeFollower(
             reach.balancer, caller: "northbound", cache: reach.cache, logger: context.logger("changes"),
             changed: { streams.end($0) })
         return StartedProgram(
-            ports: ["http": http.port, "admin": admin.port],
+            ports: ["http": http.port, "admin": admin.port]
+                .merging(http.securePort.map { ["https": $0] } ?? [:]) { $1 },
             services: [context.loops] + reach.services + [follower, admin, http, EdgeStop(edge: edge)],
             details: ["pod": name])
     }

@@ -75,11 +75,12 @@ package struct ProgramContext: Sendable {
         }
     }
 
-    /// Takes the port of the HTTP API.
+    /// Takes the ports of the HTTP API.
+    /// - Parameter certificates: what is shown over HTTPS; nil: there is none.
     package func bindHTTP(
         _ configuration: NorthboundConfiguration, registry: any RegistryAccess, devices: any Responder,
         presence: any PresenceReader, sessions: any SessionEnder, events: any EventHistory,
-        streams: OpenStreams, accessLog: AccessLog
+        streams: OpenStreams, certificates: ServerCertificates?, accessLog: AccessLog
     ) async throws(BindError) -> NorthboundService {
         let logger = self.logger("northbound")
         return try await NorthboundService.bind(
@@ -87,7 +88,7 @@ package struct ProgramContext: Sendable {
             responder: NorthboundResponder(
                 configuration: configuration, registry: registry, devices: devices, presence: presence,
                 sessions: sessions, events: events, streams: streams, accessLog: accessLog, logger: logger),
-            group: self.loops.group, logger: logger)
+            certificates: certificates, group: self.loops.group, logger: logger)
     }
 
     /// Takes the admin port.

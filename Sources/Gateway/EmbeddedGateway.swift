@@ -27,7 +27,7 @@ package struct EmbeddedGateway: Sendable {
         package let http: Int
         /// 0: there is none.
         package let coap: Int
-        /// The other listeners for devices, by the names they have in the ports file.
+        /// The other listeners, by the names they have in the ports file.
         package let more: [String: Int]
         package let admin: Int
 
@@ -68,9 +68,9 @@ package struct EmbeddedGateway: Sendable {
         _ configuration: GatewayConfiguration, _ context: ProgramContext, _ store: EmbeddedStore
     ) async throws -> EmbeddedGateway {
         let inside = Inside(configuration, context, store)
-        let certificates = try Self.certificates(configuration, sid: store.sid, context)
+        let shown = try Certified(configuration, sid: store.sid, logger: context.logger("tls"))
         let devices = try await context.bindDevices(
-            configuration.devices, certificates,
+            configuration.devices, shown.toDevices,
             CoAPInterfaceContext(
                 registry: inside.registry, edge: inside.edge, keeper: inside.keeper,
                 publicEndpoints: configuration.devices.publicEndpoints,
@@ -81,26 +81,46 @@ package struct EmbeddedGateway: Sendable {
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
             registry: RegistryClient(inside.registry), devices: inside.edge, presence: inside.routes,
             sessions: inside.sessions, events: inside.events, streams: inside.streams,
+            certificates: shown.overHTTP,
             accessLog: inside.logs.northbound)
         context.readiness.pass("store")
         let admin = try await context.bindAdmin(
             logs: inside.logs.byName, served: ["northbound", "coap-interface"], sessions: { inside.sessions.count })
         return EmbeddedGateway(
             ports: Ports(
-                http: http.port, coap: devices.port, more: devices.namedPorts.filter { $0.key != "coap" },
+                http: http.port, coap: devices.port,
+                more: devices.namedPorts.filter { $0.key != "coap" }
+                    .merging(http.securePort.map { ["https": $0] } ?? [:]) { $1 },
                 admin: admin.port),
             sid: store.sid,
             services: [
                 context.loops, store, inside.desk, inside.housekeeping, admin, inside.keeper, devices, http,
                 EdgeStop(edge: inside.edge),
-            ] + CertificateWatch.services(certificates))
+            ] + CertificateWatch.services(shown.toDevices) + CertificateWatch.services(shown.overHTTP))
     }
+}
 
-    /// What the listeners with TLS show; nil: there are none. The one place that says where it comes from.
-    private static func certificates(
-        _ configuration: GatewayConfiguration, sid: String, _ context: ProgramContext
-    ) throws(CertificateError) -> ServerCertificates? {
-        try configuration.tls.certificates(sid: sid, logger: context.logger("tls"))
+/// What the listeners with TLS show: what is configured, else certificates of an authority made at the first start.
+private struct Certified {
+    let toDevices: ServerCertificates?
+    let overHTTP: ServerCertificates?
+
+    init(_ configuration: GatewayConfiguration, sid: String, logger: Logger) throws(CertificateError) {
+        var made: DevelopmentAuthority.Prepared?
+        if configuration.tls.files == nil, configuration.isDevelopmentCertificateShown {
+            let prepared = try DevelopmentAuthority.prepare(
+                in: configuration.certificatesDirectory, sid: sid, hostNames: [Host.name])
+            if prepared.madeAuthority {
+                logger.info(
+                    "an authority for development was made: clients that use TLS have to trust it",
+                    metadata: .init([.path: prepared.authority]))
+            }
+            made = prepared
+        }
+        let own = made.map { ServerCertificates.Files(certificate: $0.certificate, key: $0.key) }
+        self.toDevices = try configuration.tls.certificates(sid: sid, otherwise: own, logger: logger)
+        self.overHTTP = try configuration.http.certificates(
+            otherwise: configuration.tls.files ?? own, logger: logger)
     }
 }
 

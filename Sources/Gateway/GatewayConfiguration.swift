@@ -56,11 +56,11 @@ package struct GatewayConfiguration: ServerConfiguration {
         self.sid = reader.read(Keys.sid)
         self.process = ProcessSettings(&reader)
         self.warnings = old.warnings + reader.warnings
-        self.devices.check(hasCertificate: self.tls.files != nil, &reader)
-        let securePort = self.devices.securePortWithCertificate
+        // There is always a certificate: one is made for development if none is given.
+        self.devices.check(hasCertificate: true, &reader)
         reader.rejectShared(ports: [
-            "HTTP_PORT": self.http.port, "COAP_PORT": self.devices.port,
-            "COAPS_PORT": self.tls.files.flatMap { _ in securePort }, "COAP_WS_PORT": self.devices.webSocketPort,
+            "HTTP_PORT": self.http.port, "HTTPS_PORT": self.http.securePort, "COAP_PORT": self.devices.port,
+            "COAPS_PORT": self.devices.securePortWithCertificate, "COAP_WS_PORT": self.devices.webSocketPort,
             "COAPS_WS_PORT": self.devices.secureWebSocketPort, "ADMIN_PORT": self.process.adminPort,
         ])
         try reader.finish()
@@ -68,6 +68,16 @@ package struct GatewayConfiguration: ServerConfiguration {
     }
 
     package var stopTime: Duration { self.requests.stopTime }
+
+    /// Where the authority for development is kept.
+    package var certificatesDirectory: String { "\(self.dataDirectory)/tls" }
+
+    /// Whether any listener would show its certificate.
+    package var isDevelopmentCertificateShown: Bool {
+        self.tls.files == nil
+            && (self.devices.securePortWithCertificate != nil || self.devices.secureWebSocketPort != nil
+                || (self.http.securePort != nil && self.http.files == nil))
+    }
 
     /// What clients dial: the public endpoint, or where we listen.
     ///

@@ -26,7 +26,7 @@ package enum GatewayProgram: ServerProgram {
 
             coap-gateway is up; Ctrl-C stops it.
               HTTP      http://\(host):\(http)
-              \(Self.deviceLines(configuration, ports))
+              \(Self.moreLines(configuration, ports))
               admin     http://\(host):\(ports["admin"] ?? 0)/status
               data      \(configuration.dataDirectory)
             Next, in another terminal (README.md has the whole session):
@@ -36,15 +36,19 @@ package enum GatewayProgram: ServerProgram {
             """
     }
 
-    /// A line for each listener for devices.
-    private static func deviceLines(_ configuration: GatewayConfiguration, _ ports: [String: Int]) -> String {
+    /// A line for each other listener, and what to trust.
+    private static func moreLines(_ configuration: GatewayConfiguration, _ ports: [String: Int]) -> String {
         let host = configuration.process.host
         var lines: [String] = []
+        if let https = ports["https"] { lines.append("HTTPS     https://\(host):\(https)") }
         if let coap = ports["coap"] { lines.append("CoAP/TCP  \(configuration.endpoint(port: coap))") }
         for (name, label, scheme) in [
             ("coaps", "CoAP/TLS ", "coaps+tcp"), ("ws", "CoAP/WS  ", "coap+ws"), ("wss", "CoAP/WSS ", "coaps+ws"),
         ] {
             if let port = ports[name] { lines.append("\(label) \(scheme)://\(host):\(port)") }
+        }
+        if configuration.isDevelopmentCertificateShown {
+            lines.append("trust     \(configuration.certificatesDirectory)/ca.pem")
         }
         return lines.joined(separator: "\n  ")
     }

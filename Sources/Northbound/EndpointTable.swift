@@ -22,7 +22,8 @@ package enum EndpointTable {
             Endpoint(.get, "/oic/res", .discover, [.user, .client], "Lists resources of the owner's devices."),
             Endpoint(.get, "/devices", .listDevices, [.user, .client], "Lists the owner's devices."),
             Endpoint(.get, "/devices/{di}", .showDevice, [.user, .client], "A device of the owner."),
-            Endpoint(.get, "/events", .followEvents, [.user, .client], "What happens to the owner's devices, as it does."),
+            Endpoint(
+                .get, "/events", .followEvents, [.user, .client], "What happens to the owner's devices, as it does."),
             Endpoint(.delete, "/devices/{di}", .deleteDevice, [.user], "A device of the user."),
             Endpoint(
                 .delete, "/clients/{di}", .deleteClient, [.user, .client], "A client of the user; a client itself."),

@@ -68,8 +68,9 @@ extension ProblemKind {
         case .badTarget, .badHeader, .badBody, .badField, .badRequest, .unauthorized, .wrongPrincipal, .notYours,
             .forbidden, .registrationClosed, .notFound, .unknownDevice, .methodNotAllowed, .notAcceptable, .conflict,
             .userExists, .preconditionFailed, .targetTooLong, .unsupportedMediaType, .tooManyRequests,
-            .tooManyInFlight, .tooManyStreams, .internalError, .methodNotImplemented, .notObservable, .deviceAnswer, .badDeviceAnswer,
-            .outcomeUnknown, .offline, .moving, .deviceBusy, .overloaded, .unavailable, .routesUnavailable, .noAnswer:
+            .tooManyInFlight, .tooManyStreams, .internalError, .methodNotImplemented, .notObservable, .deviceAnswer,
+            .badDeviceAnswer, .outcomeUnknown, .offline, .moving, .deviceBusy, .overloaded, .unavailable,
+            .routesUnavailable, .noAnswer:
             false
         }
     }

@@ -16,7 +16,7 @@ package final class RedisEventLog: EventHistory {
         self.clock = clock
     }
 
-    /// Ids are not left to Redis, so that their numbers have no holes. A log that is there already goes on from its last.
+    /// Ids are not left to Redis, so that their numbers have no holes. A log that is there goes on from its last.
     ///
     /// KEYS stream. ARGV how many are kept, how many ms after the last one, kind, di, at, text.
     private static let adding = """

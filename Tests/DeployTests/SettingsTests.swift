@@ -66,7 +66,8 @@ struct SettingsTests {
     @Test("The ports of the containers are the ports the programs open, and they get longer to stop than they take")
     func portsAndTimes() throws {
         let ports = [
-            "coap": "COAP_PORT", "pods": "POD_PORT", "http": "HTTP_PORT", "registry": "REGISTRY_PORT",
+            "coap": "COAP_PORT", "pods": "POD_PORT", "http": "HTTP_PORT", "https": "HTTPS_PORT",
+            "registry": "REGISTRY_PORT",
             "admin": "ADMIN_PORT",
         ]
         for deployment in Manifest.programs {

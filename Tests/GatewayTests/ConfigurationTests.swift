@@ -74,12 +74,16 @@ struct ConfigurationTests {
             "SID": "0685b960-736f-46f7-bec0-9e6cbd61adc1", "MAX_MESSAGE_SIZE": "1152", "MAX_CONNECTIONS": "5",
             "REQUEST_TIMEOUT": "7", "KEEPALIVE_TIME": "8", "KEEPALIVE_INTERVAL": "9", "KEEPALIVE_RETRY": "0",
             "CSM_STRICT": "true", "LOG_LEVEL": "debug", "LOG_FORMAT": "json", "ACCESS_LOG": "off",
-            "EVENT_LOOPS": "4", "PORTS_FILE": "/tmp/p",
+            "EVENT_LOOPS": "4", "PORTS_FILE": "/tmp/p", "HTTPS_PORT": "4", "HTTPS_CERTIFICATE": "/tmp/cert.pem",
+            "HTTPS_CERTIFICATE_KEY": "/tmp/key.pem", "REDIRECT_URI": "coaps+tcp://other.example:5684",
         ]
         #expect(Set(values.keys) == Set(GatewayConfiguration.program.settings.map(\.name)))
         let words = GatewayConfiguration.program.settings.flatMap { [$0.flag, values[$0.name] ?? ""] }
         for configuration in [try Self.load(environment: values), try Self.load(words)] {
             #expect(configuration.http.port == 1)
+            #expect(configuration.http.securePort == 4)
+            #expect(configuration.http.files != nil)
+            #expect(configuration.tokens.redirectURI == "coaps+tcp://other.example:5684")
             #expect(configuration.devices.port == 2)
             #expect(configuration.devices.securePort == .port(21))
             #expect(configuration.devices.webSocketPort == 22)
@@ -120,6 +124,7 @@ struct ConfigurationTests {
     @Test(
         "BI-80: each setting refuses what it must, naming the key, the value and what is allowed",
         arguments: [
+            ("HTTPS_PORT", "65536"), ("REDIRECT_URI", "https://other.example"),
             ("HTTP_PORT", "65536"), ("COAP_PORT", "-1"), ("ADMIN_PORT", "http"), ("BIND_ADDRESS", "everywhere"),
             ("REGISTRATION", "Open"), ("ACCESS_TOKEN_LIFETIME", "0"), ("DEVICE_TOKEN_LIFETIME", "-1"),
             ("REFRESH_REUSE", "ignore"), ("MAX_MESSAGE_SIZE", "1151"), ("MAX_MESSAGE_SIZE", "16777217"),

@@ -58,7 +58,7 @@ struct ObservationStreamTests {
         }
     }
 
-    @Test("RFC 7641 §4.1: a resource that cannot be observed is told once, with the reason, and the connection serves on")
+    @Test("RFC 7641 §4.1: a resource that cannot be observed is told once, with the reason; the connection serves on")
     func notObservable() async throws {
         try await Server.run { server async throws in
             server.devices.answer(Self.light(true))

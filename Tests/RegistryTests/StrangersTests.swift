@@ -73,7 +73,9 @@ struct StrangersTests {
         return operation.hasPrefix("POST") ? ([], names) : (queries, nil)
     }
 
-    @Test("BI-64: nobody gets or changes anything of another owner's, whatever token he shows", arguments: StoreKind.allCases)
+    @Test(
+        "BI-64: nobody gets or changes anything of another owner's, whatever token he shows",
+        arguments: StoreKind.allCases)
     func strangers(_ kind: StoreKind) async throws {
         try await Bench.run(kind) { bench in
             let lamp = try await bench.signedUp("lamp", of: "alice")

@@ -7,6 +7,8 @@ package struct TLSSettings: SettingsGroup {
     /// Nil: there is no certificate.
     package var files: ServerCertificates.Files?
     package var clients: ServerCertificates.ClientVerification
+    private let authorities: [String]
+    private let revocations: [String]
 
     enum Keys {
         static let certificate = Setting.path(
@@ -43,6 +45,8 @@ package struct TLSSettings: SettingsGroup {
         let authorities = reader.read(Keys.authorities)
         let revocations = reader.read(Keys.revocations)
         let clients = reader.read(Keys.clients)
+        self.authorities = authorities.isEmpty ? [] : [authorities]
+        self.revocations = revocations.isEmpty ? [] : [revocations]
         self.clients = clients ?? (authorities.isEmpty ? .off : .optional)
         if certificate.isEmpty != key.isEmpty {
             reader.reject("TLS_CERTIFICATE, TLS_CERTIFICATE_KEY: one of them is set; give both or none")
@@ -56,16 +60,20 @@ package struct TLSSettings: SettingsGroup {
                     + "authorities that the certificates come from")
         }
         guard !certificate.isEmpty, !key.isEmpty else { return }
-        self.files = ServerCertificates.Files(
-            certificate: certificate, key: key, authorities: authorities.isEmpty ? [] : [authorities],
-            revocations: revocations.isEmpty ? [] : [revocations])
+        self.files = ServerCertificates.Files(certificate: certificate, key: key)
     }
 
     /// Nil if there is no certificate.
-    /// - Parameter sid: the cloud's own UUID, if this program knows it.
+    /// - Parameters:
+    ///   - sid: the cloud's own UUID, if this program knows it.
+    ///   - otherwise: what is shown if no certificate is set.
     /// - Throws: when a file cannot be read or used; the message names it.
-    package func certificates(sid: String?, logger: Logger) throws(CertificateError) -> ServerCertificates? {
-        guard let files = self.files else { return nil }
+    package func certificates(
+        sid: String?, otherwise: ServerCertificates.Files? = nil, logger: Logger
+    ) throws(CertificateError) -> ServerCertificates? {
+        guard var files = self.files ?? otherwise else { return nil }
+        files.authorities = self.authorities
+        files.revocations = self.revocations
         let certificates = try ServerCertificates(
             files: files, clients: self.clients, protocols: ["coap"], logger: logger)
         Self.checkName(certificates, sid: sid, path: files.certificate, logger: logger)

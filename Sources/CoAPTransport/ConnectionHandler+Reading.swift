@@ -76,7 +76,7 @@ extension ConnectionHandler {
         self.blocks.isAllowed = true
     }
 
-    private func perform(_ action: ReceiveAction) {
+    func perform(_ action: ReceiveAction) {
         switch action {
         case .ignore(let what):
             self.delegate.connectionIgnored(what)

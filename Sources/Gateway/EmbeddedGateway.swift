@@ -4,6 +4,7 @@ import Cluster
 import CoAP
 import CoAPInterface
 import Edge
+import FoundationEssentials
 package import Logging
 import NIOCore
 import Northbound
@@ -109,7 +110,7 @@ private struct Certified {
         var made: DevelopmentAuthority.Prepared?
         if configuration.tls.files == nil, configuration.isDevelopmentCertificateShown {
             let prepared = try DevelopmentAuthority.prepare(
-                in: configuration.certificatesDirectory, sid: sid, hostNames: [Host.name])
+                in: configuration.certificatesDirectory, sid: sid, hostNames: [ProcessInfo.processInfo.hostName])
             if prepared.madeAuthority {
                 logger.info(
                     "an authority for development was made: clients that use TLS have to trust it",

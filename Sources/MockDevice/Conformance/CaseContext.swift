@@ -40,9 +40,11 @@ package final class CaseContext: Sendable {
     // MARK: - Connections
 
     /// A new connection on which nothing was said yet.
-    func connect(_ name: String, to address: ServerAddress? = nil) async throws -> WirePeer {
+    func connect(
+        _ name: String, to address: ServerAddress? = nil, trust: TLSTrust? = nil,
+    ) async throws -> WirePeer {
         let address = address ?? self.address
-        let tls = address.scheme.isSecure ? try self.plan.tlsContext() : nil
+        let tls = address.scheme.isSecure ? try (trust ?? self.plan.trust).context() : nil
         let stream = try await ByteStream.connect(
             host: address.host, port: address.port, tls: tls, within: try self.clock.wait())
         let peer = WirePeer(

@@ -71,6 +71,8 @@ package struct TLSTrust: Hashable, Sendable {
         self.key = key
     }
 
+    var withoutClientCertificate: TLSTrust { TLSTrust(authorities: self.authorities) }
+
     var hasClientCertificate: Bool { self.certificate != nil && self.key != nil }
 
     /// - Parameter change: what to do otherwise than usual.

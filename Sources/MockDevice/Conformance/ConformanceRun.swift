@@ -7,6 +7,8 @@ package struct ConformanceRun: Sendable {
 
     /// How often a case may wait for an answer in vain, before it ends as a whole.
     private static let waits = 6
+    /// What every case may take: some wait for a request that the cloud keeps for a device's return.
+    private static let least = Duration.seconds(40)
 
     private let plan: ConformancePlan
     /// Whether cases are tried that wait for the cloud's own time.
@@ -19,7 +21,8 @@ package struct ConformanceRun: Sendable {
         self.parallel = max(1, parallel)
     }
 
-    /// Runs the cases and returns what came of each, in their order. `report` hears of each when it is over.
+    /// Runs the cases and returns what came of each, in their order. `report` hears of each in
+    /// that order too, as soon as it can.
     package func run(
         _ cases: [ConformanceCase], _ report: @escaping @Sendable (CaseResult) -> Void = { _ in }
     ) async -> [CaseResult] {
@@ -31,9 +34,13 @@ package struct ConformanceRun: Sendable {
                 tasks.addTask { (index, await self.run(next)) }
             }
             for _ in 0..<self.parallel { startNext() }
+            var next = 0
             for await (index, result) in tasks {
                 results[index] = result
-                report(result)
+                while let ready = results[next] {
+                    report(ready)
+                    next += 1
+                }
                 startNext()
             }
             return cases.indices.compactMap { results[$0] }
@@ -56,7 +63,7 @@ package struct ConformanceRun: Sendable {
                 return result(.skipped(error.reason))
             }
             let start = ContinuousClock.now
-            let whole = self.plan.patience * Self.waits + (isSlow ? self.plan.slowPatience : .zero)
+            let whole = max(Self.least, self.plan.patience * Self.waits) + (isSlow ? self.plan.slowPatience : .zero)
             let context = CaseContext(
                 plan: self.plan, address: address,
                 clock: CaseClock(patience: self.plan.patience, end: start + whole))

@@ -72,23 +72,47 @@ package actor WirePeer {
 
     // MARK: - Hearing
 
-    /// The next message, whatever it is; nil at the end of the connection.
-    func receiveOrEnd(within patience: Duration? = nil, _ expected: String = "a message") async throws -> Message? {
+    private enum Heard {
+        case message(Message)
+        case end
+        case nothing
+    }
+
+    /// - Throws: `CaseFailure` when what came is no CoAP, or the transport broke.
+    private func hear(within patience: Duration?, _ expected: String) async throws -> Heard {
+        let deadline = ContinuousClock.now + (try self.clock.wait(patience))
         while true {
-            if let message = try self.decode() { return message }
+            if let message = try self.decode() { return .message(message) }
             do {
-                guard var bytes = try await self.stream.next(within: try self.clock.wait(patience)) else {
+                guard var bytes = try await self.stream.next(within: max(.zero, deadline - .now)) else {
                     self.transcript.note(self.name, "saw the end of the connection")
-                    return nil
+                    return .end
                 }
                 self.buffer.writeBuffer(&bytes)
             } catch StreamError.timedOut {
-                throw CaseFailure(expected: expected, got: "nothing within \(try self.clock.wait(patience).spoken)")
+                return .nothing
             } catch StreamError.failed(let text) {
                 self.transcript.note(self.name, "lost its connection: \(text)")
                 throw CaseFailure(expected: expected, got: "a broken connection: \(text)")
             }
         }
+    }
+
+    /// The next message, whatever it is; nil at the end of the connection.
+    func receiveOrEnd(within patience: Duration? = nil, _ expected: String = "a message") async throws -> Message? {
+        switch try await self.hear(within: patience, expected) {
+        case .message(let message): return message
+        case .end: return nil
+        case .nothing:
+            throw CaseFailure(expected: expected, got: "nothing within \((patience ?? self.clock.patience).spoken)")
+        }
+    }
+
+    /// The next message, if one comes soon.
+    func receiveIfAny(within patience: Duration) async throws -> Message? {
+        if !self.stash.isEmpty { return self.stash.removeFirst() }
+        guard case .message(let message) = try await self.hear(within: patience, "a message") else { return nil }
+        return message
     }
 
     /// The next message that is neither a CSM nor a Ping; those are answered.

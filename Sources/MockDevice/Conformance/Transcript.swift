@@ -5,9 +5,9 @@ import Synchronization
 
 /// What a case sent and received, for those who have to find out why it failed. Only the latest is kept.
 final class Transcript: Sendable {
-    private static let maximumLines = 60
+    private static let maximumLines = 24
     /// How many bytes of one message are shown.
-    private static let maximumBytes = 192
+    private static let maximumBytes = 160
 
     private let lines = Mutex<(kept: [String], dropped: Int)>(([], 0))
 

@@ -108,11 +108,17 @@ package actor WirePeer {
         }
     }
 
-    /// The next message, if one comes soon.
+    /// The next message, if one comes soon. Pings are answered, as `receive` does.
     func receiveIfAny(within patience: Duration) async throws -> Message? {
         if !self.stash.isEmpty { return self.stash.removeFirst() }
-        guard case .message(let message) = try await self.hear(within: patience, "a message") else { return nil }
-        return message
+        while case .message(let message) = try await self.hear(within: patience, "a message") {
+            switch message.code {
+            case .capabilitiesAndSettings, .empty: continue
+            case .ping: await self.send(Message(code: .pong, token: message.token))
+            default: return message
+            }
+        }
+        return nil
     }
 
     /// The next message that is neither a CSM nor a Ping; those are answered.

@@ -14,6 +14,7 @@ let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -85,7 +86,7 @@ let package = Package(
         library("Certificates", [nioCore, nioPosix, nioSSL, x509, asn1, crypto, logging, metrics]),
         library(
             "CoAPTransport",
-            ["CoAP", "Certificates", nioCore, nioPosix, nioSSL, nioHTTP1, nioWebSocket, logging]),
+            ["CoAP", "Certificates", nioCore, nioPosix, nioTLS, nioSSL, nioHTTP1, nioWebSocket, logging]),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMariaDB", providers: [.apt(["libmariadb-dev"])]),
         library("SQLStore", ["Cloud", "CSQLite", "CMariaDB", nioPosix]),

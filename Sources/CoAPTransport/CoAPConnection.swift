@@ -4,22 +4,26 @@ package import NIOCore
 /// The handle of one connection: the only way into its event loop from elsewhere. Copies name the same connection.
 package struct CoAPConnection: Sendable {
     package let channel: any Channel
+    package let arrival: ConnectionArrival
     private let handler: NIOLoopBound<ConnectionHandler>
     private let endedFuture: EventLoopFuture<ConnectionEnd>
 
     init(channel: any Channel, handler: ConnectionHandler, ended: EventLoopFuture<ConnectionEnd>) {
         self.channel = channel
+        self.arrival = handler.arrival
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
         self.endedFuture = ended
     }
 
     package var eventLoop: any EventLoop { self.channel.eventLoop }
 
-    /// The address of the peer for log lines.
+    /// The address of the peer for log lines: behind a proxy the one the proxy gave.
     package var peerAddress: String {
-        guard let address = self.channel.remoteAddress, let ip = address.ipAddress else { return "unknown" }
-        return address.protocol == .inet6 ? "[\(ip)]:\(address.port ?? 0)" : "\(ip):\(address.port ?? 0)"
+        (self.arrival.peer ?? self.channel.remoteAddress)?.hostAndPort ?? "unknown"
     }
+
+    /// The address the peer dialled, unless something in front of us hid it.
+    package var dialledAddress: SocketAddress? { self.arrival.dialled ?? self.channel.localAddress }
 
     /// Sends a request. `completion` is called exactly once, on the connection's event loop.
     package func send(
@@ -107,5 +111,13 @@ package struct CoAPConnection: Sendable {
             // The promise is only ever succeeded, by the handler's last event.
             (try? await self.endedFuture.get()) ?? .failed("the event loop was shut down")
         }
+    }
+}
+
+extension SocketAddress {
+    /// As in a URI (RFC 3986 §3.2.2); nil for what has no address.
+    package var hostAndPort: String? {
+        guard let ip = self.ipAddress else { return nil }
+        return self.protocol == .inet6 ? "[\(ip)]:\(self.port ?? 0)" : "\(ip):\(self.port ?? 0)"
     }
 }

@@ -20,6 +20,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private let logger: Logger
     private let ended: EventLoopPromise<ConnectionEnd>
     private let turn: LoopTurn?
+    let arrival: ConnectionArrival
 
     private var context: ChannelHandlerContext?
     /// Bytes of messages that are not whole yet, or not handled yet.
@@ -44,7 +45,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     init(
         configuration: ConnectionConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
-        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil, logger: Logger
+        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil,
+        arrival: ConnectionArrival = ConnectionArrival(), logger: Logger
     ) {
         let now = NIODeadline.now()
         self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
@@ -59,6 +61,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
         self.ended = ended
         self.turn = turn
+        self.arrival = arrival
         self.logger = logger
     }
 
@@ -81,6 +84,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.flush()
         self.delegate.connectionOpened(
             CoAPConnection(channel: context.channel, handler: self, ended: self.ended.futureResult))
+        if self.arrival.isSecured { self.delegate.connectionSecured(with: self.arrival.certificate) }
         self.schedule()
     }
 
@@ -134,6 +138,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // What carries the messages found one that is none.
+        if let error = error as? DecodeError {
+            return self.perform(.abort(self.machine.malformed(error), .malformed(error)))
+        }
         self.finish(.failed("\(error)"))
     }
 

@@ -1,24 +1,20 @@
+package import CoAPTransport
+
+extension URIScheme {
+    /// Where a cloud listens unless it says otherwise (RFC 8323 §8).
+    package var defaultPort: Int {
+        switch self {
+        case .tcp: 5683
+        case .tls: 5684
+        case .webSocket: 80
+        case .secureWebSocket: 443
+        }
+    }
+}
+
 /// Where a cloud listens: a host and a TCP port, and what is spoken there.
 package struct ServerAddress: Hashable, Sendable {
-    /// The ways of CoAP over TCP (RFC 8323 §8).
-    package enum Scheme: String, Hashable, Sendable, CaseIterable {
-        case tcp = "coap+tcp"
-        case tls = "coaps+tcp"
-        case webSocket = "coap+ws"
-        case secureWebSocket = "coaps+ws"
-
-        package var defaultPort: Int {
-            switch self {
-            case .tcp: 5683
-            case .tls: 5684
-            case .webSocket: 80
-            case .secureWebSocket: 443
-            }
-        }
-
-        package var isSecure: Bool { self == .tls || self == .secureWebSocket }
-        package var isWebSocket: Bool { self == .webSocket || self == .secureWebSocket }
-    }
+    package typealias Scheme = URIScheme
 
     /// The port of `coap+tcp` (RFC 8323 §8.1).
     package static let defaultPort = Scheme.tcp.defaultPort

@@ -1,3 +1,4 @@
+import CoAPTransport
 import MockDevice
 import Testing
 

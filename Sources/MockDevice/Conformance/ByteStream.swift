@@ -27,7 +27,7 @@ final class ByteStream: Sendable {
             let made = NIOLoopBoundBox.makeBoxSendingValue([:], as: [ObjectIdentifier: Inbox].self, eventLoop: eventLoop)
             return try await ClientBootstrap(group: eventLoop)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .connectTimeout(TimeAmount(patience))
+                .connectTimeout(TimeAmount(max(patience, .seconds(10))))
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         let inbox = Inbox()

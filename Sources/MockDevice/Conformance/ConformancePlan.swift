@@ -1,3 +1,4 @@
+import CoAPTransport
 import NIOSSL
 
 /// What a conformance run is told.
@@ -7,9 +8,9 @@ package struct ConformancePlan: Sendable {
     package let http: HTTPDoor?
     package let provisioner: Provisioner
     /// For one answer.
-    package let patience: Duration
+    package private(set) var patience: Duration
     /// For what the cloud does in its own time: a keepalive, the end of a token.
-    package let slowPatience: Duration
+    package private(set) var slowPatience: Duration
     package let trust: TLSTrust
 
     /// Registers the users that the run needs, where that is for us to do.
@@ -24,6 +25,14 @@ package struct ConformancePlan: Sendable {
         self.patience = patience
         self.slowPatience = slowPatience
         self.trust = trust
+    }
+
+    /// The same with other waits.
+    package func with(patience: Duration, slowPatience: Duration) -> ConformancePlan {
+        var plan = self
+        plan.patience = patience
+        plan.slowPatience = slowPatience
+        return plan
     }
 
     /// The first of the addresses that is one of these.
@@ -55,38 +64,5 @@ package struct ConformancePlan: Sendable {
         }
         guard let address else { throw CaseSkip("needs \(wanted)") }
         return address
-    }
-}
-
-/// Whom we believe over TLS, and who we say we are. PEM files.
-package struct TLSTrust: Hashable, Sendable {
-    /// Authorities; nil for those of the system.
-    package var authorities: String?
-    package var certificate: String?
-    package var key: String?
-
-    package init(authorities: String? = nil, certificate: String? = nil, key: String? = nil) {
-        self.authorities = authorities
-        self.certificate = certificate
-        self.key = key
-    }
-
-    var withoutClientCertificate: TLSTrust { TLSTrust(authorities: self.authorities) }
-
-    var hasClientCertificate: Bool { self.certificate != nil && self.key != nil }
-
-    /// - Parameter change: what to do otherwise than usual.
-    func context(_ change: (inout TLSConfiguration) -> Void = { _ in }) throws -> NIOSSLContext {
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        if let authorities = self.authorities {
-            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authorities))
-        }
-        if let certificate = self.certificate, let key = self.key {
-            configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
-            configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
-        }
-        configuration.applicationProtocols = ["coap"]
-        change(&configuration)
-        return try NIOSSLContext(configuration: configuration)
     }
 }

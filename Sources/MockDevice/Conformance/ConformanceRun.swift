@@ -108,6 +108,7 @@ package struct CaseSelection: Sendable {
         if bounds.count == 2, let first = bounds[0], let last = bounds[1] {
             return first <= conformanceCase.number && conformanceCase.number <= last
         }
-        return pattern == conformanceCase.group.rawValue || conformanceCase.title.lowercased().contains(pattern)
+        if let group = ConformanceCase.Group(rawValue: pattern) { return group == conformanceCase.group }
+        return conformanceCase.title.lowercased().contains(pattern)
     }
 }

@@ -114,7 +114,7 @@ package struct Provisioner: Sendable {
                 clock: clock)
         case .command(let command):
             let line = "\(command) \(kind.rawValue) '\(di)' \(user.rawValue)"
-            let output = try await NIOThreadPool.singleton.runIfActive { run(line) }
+            let output = try await NIOThreadPool.singleton.runIfActive { shell(line) }
             guard let output, !output.isEmpty else {
                 throw CaseFailure(.given, expected: "a code from \(line)", got: "none, or a failure")
             }
@@ -147,7 +147,7 @@ package struct Provisioner: Sendable {
 }
 
 /// What a shell command prints, without the end of its line; nil if it fails.
-private func run(_ line: String) -> String? {
+func shell(_ line: String) -> String? {
     guard let stream = popen(line, "r") else { return nil }
     var bytes: [UInt8] = []
     // A code is a line; whatever is longer is none.

@@ -1,3 +1,4 @@
+import CoAPTransport
 package import ArgumentParser
 import Glibc
 

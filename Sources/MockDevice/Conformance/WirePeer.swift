@@ -20,6 +20,8 @@ package actor WirePeer {
     private var fragments: ByteBuffer?
     /// The status of the WebSocket's close frame.
     private(set) var closeStatus: UInt16?
+    /// How many Empty messages came.
+    private(set) var empties = 0
     /// Requests of the cloud that came while an answer was waited for.
     private var stash: [Message] = []
 
@@ -113,7 +115,8 @@ package actor WirePeer {
         if !self.stash.isEmpty { return self.stash.removeFirst() }
         while case .message(let message) = try await self.hear(within: patience, "a message") {
             switch message.code {
-            case .capabilitiesAndSettings, .empty: continue
+            case .capabilitiesAndSettings: continue
+            case .empty: self.empties += 1
             case .ping: await self.send(Message(code: .pong, token: message.token))
             default: return message
             }
@@ -128,7 +131,8 @@ package actor WirePeer {
                 throw CaseFailure(expected: expected, got: "the end of the connection")
             }
             switch message.code {
-            case .capabilitiesAndSettings, .empty: continue
+            case .capabilitiesAndSettings: continue
+            case .empty: self.empties += 1
             case .ping: await self.send(Message(code: .pong, token: message.token))
             default: return message
             }

@@ -1,3 +1,4 @@
+import CoAPTransport
 import CBOR
 import CoAP
 import NIOCore

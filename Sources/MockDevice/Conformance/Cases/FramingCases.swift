@@ -116,6 +116,8 @@ let framingCases: [ConformanceCase] = [
             try context.expect(tokens.contains(answer.token), "an answer to one of two GETs", summary(of: answer))
         }
         try await peer.silence("an Empty message between requests has no answer")
+        let empties = await peer.empties
+        try context.expect(empties == 0, "no Empty message in return", "\(empties)")
     },
     ConformanceCase(
         13, .framing, "RFC 7252 §4.2",

@@ -119,7 +119,7 @@ let signallingCases: [ConformanceCase] = [
     },
     ConformanceCase(
         25, .signalling, "RFC 8323 §5.5",
-        "given a cloud that is about to stop, then every session gets 7.04 with Hold-Off, and no new requests",
+        "when the cloud is about to stop, then every session gets 7.04 with Hold-Off, and no new requests",
         inside: "the cloud would have to be told to stop"),
     ConformanceCase(
         26, .signalling, "RFC 8323 §5.6",

@@ -23,6 +23,16 @@ struct ConformanceRunTests {
         91: "no TLS at the gateway",
     ]
 
+    /// The ways into a gateway: ports by scheme. `coap+tcp` is the one that most cases take.
+    static func ways(into gateway: RunningGateway) -> [String: Int] {
+        ["coap+tcp": gateway.coapPort]
+    }
+
+    /// Whom to believe at those of them that speak TLS.
+    static func trust(of gateway: RunningGateway) -> TLSTrust {
+        TLSTrust()
+    }
+
     /// What a gateway has to be told so that nobody has to wait long for its own time.
     enum Pace: CaseIterable {
         case usual
@@ -63,7 +73,8 @@ struct ConformanceRunTests {
     @Test("A gateway passes every case that can be tried from outside", arguments: Pace.allCases)
     func passes(pace: Pace) async throws {
         try await RunningGateway.with(pace.settings) { gateway in
-            let plan = try await Self.plan(coap: gateway.coapPort, http: gateway.httpPort)
+            let plan = try await Self.plan(
+                Self.ways(into: gateway), http: gateway.httpPort, trust: Self.trust(of: gateway))
             let cases = ConformanceRun.cases.filter { Pace.of($0) == pace }
             let results = await ConformanceRun(plan, includesSlow: true, parallel: 4).run(cases)
             #expect(results.count == cases.count)
@@ -101,59 +112,88 @@ struct ConformanceRunTests {
             let written = try String(contentsOfFile: junit, encoding: .utf8)
             #expect(written.contains(#"tests="6" failures="0" skipped="0""#))
             #expect(written.contains(#"<testcase classname="sign-up" name="28: "#))
+            let silent = try await Subprocess(
+                ["mock-device", "test", "coap+tcp://127.0.0.1:\(gateway.coap)", "--only", "28"], environment: [:]
+            ).ended()
+            #expect(silent.status == 64)
+            #expect(silent.errors.contains("--http URL, --provision COMMAND or --code CODE"))
+            let wrong = try await Subprocess(
+                [
+                    "mock-device", "test", "coap+tcp://127.0.0.1:\(gateway.coap)", "--code", "wrong", "--only", "28",
+                ], environment: [:]
+            ).ended()
+            #expect(wrong.status == 1)
+            #expect(wrong.output.contains("expected  2.04 to a sign-up"))
             let list = try await run(["--list", "--only", "sign-up"])
             #expect(list.status == 0)
             #expect(list.output.split(separator: "\n").count == 13)
         }
     }
 
-    @Test("Each case that can be tried fails under at least one fault, for what it is about, and under none without one")
+    @Test(
+        "Each case that can be tried fails under at least one fault, for what it is about, and under none without one")
     func eachCaseCanFail() async throws {
-        let faults = Fault.allCases
         let tried = ConformanceRun.cases.filter {
             !$0.isInside && Self.notYet[$0.number] == nil && Self.noWayIn[$0.number] == nil
         }
-        let noticing = Set(faults.flatMap(\.noticedBy))
+        let noticing = Set(Fault.allCases.flatMap(\.noticedBy))
         #expect(tried.map(\.number).filter { !noticing.contains($0) } == [], "cases that no fault can fail")
         for pace in Pace.allCases {
             let coap = try await WrongCloud.open()
-            let http = try await WrongCloud.open()
             let settings = pace.settings.merging(["PUBLIC_ENDPOINT": "coap+tcp://127.0.0.1:\(coap.port)"]) { $1 }
             try await RunningGateway.with(settings) { gateway in
-                coap.lead(to: gateway.coapPort)
-                http.lead(to: gateway.httpPort)
-                let plan = try await Self.plan(
-                    coap: coap.port, http: http.port, provisioning: gateway.httpPort, patience: .seconds(15))
-                let cases = tried.filter { Pace.of($0) == pace }
-                let honest = await ConformanceRun(plan, includesSlow: true, parallel: 4).run(cases)
-                for result in honest {
-                    #expect(result.verdict == .passed, "through an honest door: \(ConformanceReport.line(result))")
-                }
-                let hasty = plan.with(patience: .seconds(1), slowPatience: .seconds(8))
-                for fault in faults {
-                    let noticing = cases.filter { fault.noticedBy.contains($0.number) }
-                    coap.spoil { FaultySpoiler(fault) }
-                    let count = Counter()
-                    http.spoil { FaultyHTTPSpoiler(fault, connections: count.next()) }
-                    for result in await ConformanceRun(hasty, includesSlow: true, parallel: 6).run(noticing) {
-                        guard case .failed(let failure) = result.verdict, failure.stage == .then else {
-                            Issue.record("does not notice \(fault): \(ConformanceReport.line(result))\n\(result.verdict)")
-                            continue
-                        }
-                    }
-                }
+                try await Self.tryFaults(on: gateway, coap, tried.filter { Pace.of($0) == pace })
             }
             await coap.close()
-            await http.close()
         }
     }
 
-    static func plan(
-        coap: Int, http: Int, provisioning: Int? = nil, patience: Duration = .seconds(20)
+    /// Puts wrong doors in front of a gateway, one fault after the other.
+    private static func tryFaults(
+        on gateway: RunningGateway, _ coap: WrongCloud, _ cases: [ConformanceCase]
+    ) async throws {
+        let http = try await WrongCloud.open()
+        http.lead(to: gateway.httpPort)
+        var doors: [String: WrongCloud] = [:]
+        for (scheme, port) in Self.ways(into: gateway) {
+            let door = scheme == "coap+tcp" ? coap : try await WrongCloud.open()
+            door.lead(to: port)
+            doors[scheme] = door
+        }
+        let plan = try await Self.plan(
+            doors.mapValues(\.port), http: http.port, provisioning: gateway.httpPort, patience: .seconds(20),
+            trust: Self.trust(of: gateway))
+        for result in await ConformanceRun(plan, includesSlow: true, parallel: 4).run(cases) {
+            #expect(result.verdict == .passed, "through an honest door: \(ConformanceReport.line(result))")
+        }
+        let hasty = plan.with(patience: .seconds(1), slowPatience: .seconds(8))
+        for fault in Fault.allCases {
+            for (scheme, door) in doors {
+                door.spoil { scheme == "coap+tcp" ? FaultySpoiler(fault) : FaultyDoorSpoiler(fault) }
+            }
+            let count = Counter()
+            http.spoil { FaultyHTTPSpoiler(fault, connections: count.next()) }
+            let noticing = cases.filter { fault.noticedBy.contains($0.number) }
+            for result in await ConformanceRun(hasty, includesSlow: true, parallel: 6).run(noticing) {
+                guard case .failed(let failure) = result.verdict, failure.stage == .then else {
+                    Issue.record("does not notice \(fault): \(ConformanceReport.line(result))\n\(result.verdict)")
+                    continue
+                }
+            }
+        }
+        for door in doors.values { await door.close() }
+        await http.close()
+    }
+
+    private static func plan(
+        _ ways: [String: Int], http: Int, provisioning: Int? = nil, patience: Duration = .seconds(20), trust: TLSTrust
     ) async throws -> ConformancePlan {
-        try await ConformancePlan(
-            addresses: [ServerAddress(host: "127.0.0.1", port: coap)], http: HTTPDoor(host: "127.0.0.1", port: http),
+        // In this order coap+tcp is the first.
+        let addresses = try ways.sorted { $0.key == "coap+tcp" || $0.key < $1.key && $1.key != "coap+tcp" }
+            .map { try ServerAddress(parsing: "\($0.key)://127.0.0.1:\($0.value)") }
+        return try await ConformancePlan(
+            addresses: addresses, http: HTTPDoor(host: "127.0.0.1", port: http),
             codes: .http(HTTPDoor(host: "127.0.0.1", port: provisioning ?? http)), patience: patience,
-            slowPatience: .seconds(60), trust: TLSTrust())
+            slowPatience: .seconds(60), trust: trust)
     }
 }

@@ -16,6 +16,8 @@ enum Fault: String, CaseIterable, Sendable {
     case dropsQueriesOnTheWay, crossesAnswers, ignoresObserve, refusesBlocks, dropsBlocks
     // HTTP.
     case says200ToAll, decodesPathsTooEarly, sendsContentToHEAD, asksForNoToken, isFullAfterAWhile
+    // TLS and WebSocket.
+    case saysNothingOverTLS, namesNoSubprotocol, closesForNoReason
 
     /// The cases that have to fail, for what they are about.
     var noticedBy: [Int] {
@@ -67,6 +69,9 @@ enum Fault: String, CaseIterable, Sendable {
         case .sendsContentToHEAD: [85]
         case .asksForNoToken: [86]
         case .isFullAfterAWhile: [87]
+        case .saysNothingOverTLS: [50, 90, 91]
+        case .namesNoSubprotocol: [88]
+        case .closesForNoReason: [89]
         }
     }
 }

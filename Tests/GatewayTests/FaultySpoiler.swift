@@ -324,6 +324,40 @@ struct FaultyHTTPSpoiler: Spoiler {
     }
 }
 
+/// What is to be seen of TLS and WebSocket from outside, spoilt in one way.
+struct FaultyDoorSpoiler: Spoiler {
+    let fault: Fault
+
+    init(_ fault: Fault) {
+        self.fault = fault
+    }
+
+    var passesOnTheEnd: Bool { true }
+
+    func fromPeer(_ bytes: ByteBuffer) -> Spoiled {
+        self.fault == .saysNothingOverTLS ? Spoiled() : Spoiled(toCloud: bytes)
+    }
+
+    func fromCloud(_ bytes: ByteBuffer) -> Spoiled {
+        var bytes = Array(bytes.readableBytesView)
+        switch self.fault {
+        case .namesNoSubprotocol:
+            let text = String(decoding: bytes, as: UTF8.self)
+            for name in ["Sec-WebSocket-Protocol", "sec-websocket-protocol"] where text.contains(name) {
+                bytes = Array(text.replacing(name, with: "x-nothing").utf8)
+            }
+        case .closesForNoReason:
+            // A close frame with its status (RFC 6455 §5.5.1).
+            if let start = bytes.indices.first(where: { bytes[$0...].starts(with: [0x88]) }), start + 3 < bytes.count {
+                bytes[start + 2] = 0x03
+                bytes[start + 3] = 0xE8
+            }
+        default: break
+        }
+        return Spoiled(toPeer: ByteBuffer(bytes: bytes))
+    }
+}
+
 /// Counts up.
 final class Counter: Sendable {
     private let count = Mutex(0)

@@ -38,7 +38,8 @@ struct ConformanceTests {
         #expect(read("HTTP/1.1 200 OK\r\n\r\nhi") == nil)
         #expect(read("HTTP/1.1 200 OK\r\n\r\nhi", isWhole: true)?.text == "hi")
         #expect(
-            read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1;x=y\r\n!\r\n0\r\n\r\n")?.text == "hi!")
+            read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1;x=y\r\n!\r\n0\r\n\r\n")?.text
+                == "hi!")
         #expect(read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n") == nil)
         #expect(read("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n")?.body.readableBytes == 0)
         #expect(read("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", to: "HEAD")?.status == 200)

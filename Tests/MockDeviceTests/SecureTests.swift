@@ -64,7 +64,9 @@ private struct SecureListener {
 @Suite("The device over TLS and WebSocket")
 struct SecureTests {
     private struct Nothing: Responder {
-        func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) { answer(Response(.notFound)) }
+        func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
+            answer(Response(.notFound))
+        }
     }
 
     private static let schemes: [URIScheme] = [.tls, .webSocket, .secureWebSocket]

@@ -16,7 +16,7 @@ final class ByteStream: Sendable {
         self.inbox = inbox
     }
 
-    /// - Parameter tls: nil for plain TCP. The handshake begins here, but whether it succeeds shows with the first byte.
+    /// - Parameter tls: nil for plain TCP. The handshake begins here; whether it succeeds shows with the first byte.
     static func connect(
         host: String, port: Int, tls: NIOSSLContext?, within patience: Duration
     ) async throws -> ByteStream {
@@ -24,7 +24,8 @@ final class ByteStream: Sendable {
         let name = "\(host):\(port)"
         do {
             let isName = (try? SocketAddress(ipAddress: host, port: 0)) == nil
-            let made = NIOLoopBoundBox.makeBoxSendingValue([:], as: [ObjectIdentifier: Inbox].self, eventLoop: eventLoop)
+            let made = NIOLoopBoundBox.makeBoxSendingValue(
+                [:], as: [ObjectIdentifier: Inbox].self, eventLoop: eventLoop)
             return try await ClientBootstrap(group: eventLoop)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .connectTimeout(TimeAmount(max(patience, .seconds(10))))
@@ -41,7 +42,9 @@ final class ByteStream: Sendable {
                 }
                 .connect(host: host, port: port)
                 .flatMapThrowing { channel in
-                    guard let inbox = made.value[ObjectIdentifier(channel)] else { throw ChannelError.inappropriateOperationForState }
+                    guard let inbox = made.value[ObjectIdentifier(channel)] else {
+                        throw ChannelError.inappropriateOperationForState
+                    }
                     return ByteStream(channel: channel, inbox: NIOLoopBound(inbox, eventLoop: channel.eventLoop))
                 }
                 .get()

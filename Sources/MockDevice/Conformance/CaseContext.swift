@@ -1,6 +1,6 @@
-import CoAPTransport
 import CBOR
 import CoAP
+import CoAPTransport
 import NIOCore
 import NIOSSL
 import Synchronization

@@ -26,7 +26,8 @@ package enum ConformanceReport {
     /// A case in the list of cases.
     package static func listing(_ one: ConformanceCase) -> String {
         let mark = one.isInside ? "inside" : one.isSlow ? "slow" : ""
-        return "\("\(one.number)".padded(3)) \(one.group.rawValue.padded(13)) \(mark.padded(6)) \(one.title) [\(one.clause)]"
+        return
+            "\("\(one.number)".padded(3)) \(one.group.rawValue.padded(13)) \(mark.padded(6)) \(one.title) [\(one.clause)]"
     }
 
     /// The last line.

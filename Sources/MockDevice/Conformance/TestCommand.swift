@@ -1,5 +1,5 @@
-import CoAPTransport
 package import ArgumentParser
+import CoAPTransport
 import Glibc
 
 /// `mock-device test`.
@@ -55,7 +55,8 @@ package struct TestCommand: AsyncParsableCommand {
     var timeout: Int?
 
     @Option(
-        help: .init("With --slow, wait so long for the cloud's own time, 1 to 3600 s (default: 130).", valueName: "seconds"))
+        help: .init(
+            "With --slow, wait so long for the cloud's own time, 1 to 3600 s (default: 130).", valueName: "seconds"))
     var slowTimeout: Int?
 
     @Option(help: .init("So many cases at a time, 1 to 32 (default: 4).", valueName: "count"))
@@ -64,7 +65,8 @@ package struct TestCommand: AsyncParsableCommand {
     @Option(help: .init("Write the results to this file as JUnit XML.", valueName: "file"))
     var junit: String?
 
-    @Option(help: .init("Whom to believe over TLS: a PEM file of authorities (default: the system's).", valueName: "file"))
+    @Option(
+        help: .init("Whom to believe over TLS: a PEM file of authorities (default: the system's).", valueName: "file"))
     var ca: String?
 
     @Option(help: .init("The certificate to show over TLS, a PEM file.", valueName: "file"))

@@ -84,12 +84,14 @@ let discoveryCases: [ConformanceCase] = [
             let answer = try await ask(accept)
             try context.expect(
                 answer.code == .content && answer.options.contentFormat == format,
-                "2.05 in \(format.rawValue) for Accept \(accept.map { "\($0.rawValue)" } ?? "none")", summary(of: answer))
+                "2.05 in \(format.rawValue) for Accept \(accept.map { "\($0.rawValue)" } ?? "none")",
+                summary(of: answer))
         }
         try context.expect(try await ask(.xml), .notAcceptable, to: "Accept 41")
     },
     ConformanceCase(
-        66, .discovery, "OCF CNC, res", "given a link that is not discoverable, when /oic/res is asked, then it is not listed"
+        66, .discovery, "OCF CNC, res",
+        "given a link that is not discoverable, when /oic/res is asked, then it is not listed"
     ) { context in
         let device = try await context.session("device")
         try await context.publish(device, link("/light"), link("/secret", bm: 2), link("/hidden", bm: 0))

@@ -69,7 +69,8 @@ let framingCases: [ConformanceCase] = [
         for nibble in [9, 10, 11, 12, 15] as [UInt8] {
             let peer = try await context.open("peer")
             await peer.send(
-                bytes: [nibble, Code.get.rawValue] + [UInt8](repeating: 0, count: 16), meaning: "a GET with TKL \(nibble)")
+                bytes: [nibble, Code.get.rawValue] + [UInt8](repeating: 0, count: 16),
+                meaning: "a GET with TKL \(nibble)")
             try await peer.abort("TKL \(nibble) is reserved")
         }
     },

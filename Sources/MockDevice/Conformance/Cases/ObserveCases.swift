@@ -38,21 +38,28 @@ let observeCases: [ConformanceCase] = [
     },
     ConformanceCase(
         76, .routing, "RFC 7641 §4.2",
-        "given an observed device, when it signs out, then its observers get 5.03 as the last word"
+        "given an observed device, when it signs out or off, then its observers get 5.03 at once, as the last word"
     ) { context in
-        let (device, client) = try await context.pair()
-        let token = Token.fresh()
-        await client.peer.start(observe(device.di, 0), token: token)
-        let upstream = try await device.peer.request(about: "light")
-        await device.peer.answer(upstream, notification(1, 1))
-        try await context.given { try await expectNotification(client, token, 1, context) }
-        let out = try await device.peer.ask(.signIn(device.login, isIn: false))
-        try context.expect(out, .changed, to: "a sign-out")
-        let last = try await client.peer.response(to: token, "the observation")
-        try context.expect(
-            last.code == .serviceUnavailable && !last.options.contains(.observe), "5.03 without Observe",
-            summary(of: last))
-        try await client.peer.silence("nothing behind the last word")
+        for isOff in [false, true] {
+            let (device, client) = try await context.pair()
+            let token = Token.fresh()
+            await client.peer.start(observe(device.di, 0), token: token)
+            let upstream = try await device.peer.request(about: "light")
+            await device.peer.answer(upstream, notification(1, 1))
+            try await context.given { try await expectNotification(client, token, 1, context) }
+            if isOff {
+                let off = try await device.peer.ask(.ocf(.delete, "oic/sec/account"))
+                try context.expect(off, .deleted, to: "a sign-off")
+            } else {
+                let out = try await device.peer.ask(.signIn(device.login, isIn: false))
+                try context.expect(out, .changed, to: "a sign-out")
+            }
+            let last = try await client.peer.response(to: token, "the observation")
+            try context.expect(
+                last.code == .serviceUnavailable && !last.options.contains(.observe), "5.03 without Observe",
+                summary(of: last))
+            try await client.peer.silence("nothing behind the last word")
+        }
     },
 ]
 

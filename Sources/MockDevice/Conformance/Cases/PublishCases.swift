@@ -66,7 +66,8 @@ let publishCases: [ConformanceCase] = [
         let listed = try await hrefs(device, device.di, context)
         try context.expect(listed.isEmpty, "nothing stored of it", "\(listed)")
     },
-    ConformanceCase(58, .publish, "OCF CNC, rd", "when rel is a text or an array of texts, then both are taken") { context in
+    ConformanceCase(58, .publish, "OCF CNC, rd", "when rel is a text or an array of texts, then both are taken") {
+        context in
         let device = try await context.session("device")
         let links = [link("/a", [.init("rel", "hosts")]), link("/b", [.init("rel", ["hosts"])])]
         let answer = try await device.peer.ask(.publish(di: device.di, links))
@@ -81,7 +82,8 @@ let publishCases: [ConformanceCase] = [
         let stranger = try await context.open("stranger")
         let di = context.freshDI()
         try context.expect(
-            try await stranger.ask(.publish(di: di, [link("/light")])), .unauthorized, to: "a publication before sign-in")
+            try await stranger.ask(.publish(di: di, [link("/light")])), .unauthorized,
+            to: "a publication before sign-in")
         let device = try await context.session("device")
         let other = try await context.session("other")
         let answer = try await device.peer.ask(.publish(di: other.di, [link("/light")]))

@@ -136,7 +136,7 @@ let signInCases: [ConformanceCase] = [
         }
         try await device.peer.silence("the connection stays")
         let client = try await context.session("client", .client)
-        try await expectOffline(device.di, asking: client, context)
+        try await expectLost(device.di, asking: client, context)
     },
     ConformanceCase(
         50, .signIn, "OCF CNC, session",
@@ -192,7 +192,9 @@ let refreshCases: [ConformanceCase] = [
         let peer = try await context.open("device")
         let login = try await context.signedUp(on: peer)
         _ = try await context.signIn(login, on: peer)
-        _ = try await context.given { try context.login(try await peer.ask(.refresh(login)), di: login.di, uid: login.uid) }
+        _ = try await context.given {
+            try context.login(try await peer.ask(.refresh(login)), di: login.di, uid: login.uid)
+        }
         let other = try await context.open("again")
         let repeated = try await other.ask(.refresh(login))
         try context.expect(repeated, .changed, to: "the same refresh once more")

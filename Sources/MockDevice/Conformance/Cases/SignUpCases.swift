@@ -94,7 +94,8 @@ let signUpCases: [ConformanceCase] = [
         try await expectLogin(try await peer.ask(request), di, context)
     },
     ConformanceCase(
-        34, .signUp, "OCF CNC, account", "given an unused code, when the body has keys nobody knows, then they are ignored"
+        34, .signUp, "OCF CNC, account",
+        "given an unused code, when the body has keys nobody knows, then they are ignored"
     ) { context in
         let peer = try await context.open("device")
         let di = context.freshDI()
@@ -173,7 +174,8 @@ let signUpCases: [ConformanceCase] = [
     ) { context in
         let (device, client) = try await context.pair()
         let answer = try await context.http("DELETE", "/devices/\(device.di)", token: try context.userToken())
-        try context.expect((200...204).contains(answer.status), "2xx to DELETE /devices/{di}", "\(answer.status) \(answer.text)")
+        try context.expect(
+            (200...204).contains(answer.status), "2xx to DELETE /devices/{di}", "\(answer.status) \(answer.text)")
         try await device.peer.end("its owner deleted it")
         let asked = try await client.peer.ask(.resource(.get, device.di, "light"))
         try context.expect(asked, .notFound, to: "a request to a device that is gone")

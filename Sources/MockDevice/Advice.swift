@@ -69,8 +69,7 @@ enum Advice {
                 + "names another place."
         case .untrusted:
             "The cloud's certificate comes from no authority believed here, or not for this name. Start again with "
-                + "--ca FILE, the PEM file of the cloud's authority: data/certificates/ca.pem where coap-gateway keeps "
-                + "its data."
+                + "--ca FILE, the PEM file of the cloud's authority: ca.pem, where coap-gateway keeps its data."
         case .unusableCertificates:
             "Look at --ca, --certificate and --key: PEM files, readable, the key belonging to the certificate."
         case .other:

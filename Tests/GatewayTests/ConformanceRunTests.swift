@@ -169,7 +169,9 @@ struct ConformanceRunTests {
         let hasty = plan.with(patience: .seconds(1), slowPatience: .seconds(8))
         for fault in Fault.allCases {
             for (scheme, door) in doors {
-                door.spoil { scheme == "coap+tcp" ? FaultySpoiler(fault) : FaultyDoorSpoiler(fault) }
+                door.spoil { () -> any Spoiler in
+                    if scheme == "coap+tcp" { FaultySpoiler(fault) } else { FaultyDoorSpoiler(fault) }
+                }
             }
             let count = Counter()
             http.spoil { FaultyHTTPSpoiler(fault, connections: count.next()) }

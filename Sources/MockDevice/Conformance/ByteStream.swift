@@ -148,7 +148,11 @@ private final class InboxHandler: ChannelInboundHandler {
         // A reset is an end like any other.
         switch error {
         case is IOError, NIOSSLError.uncleanShutdown: self.inbox.ended(.success(()))
-        default: self.inbox.ended(.failure(.failed("\(error)")))
+        default:
+            let text = "\(error)"
+            let isForeign = text.contains("CERTIFICATE_VERIFY_FAILED") || text.contains("unableToValidateCertificate")
+            let advice = "the certificate comes from no authority believed here, or not for this name: --ca FILE"
+            self.inbox.ended(.failure(.failed(isForeign ? advice : text)))
         }
         context.close(promise: nil)
     }

@@ -46,7 +46,7 @@ struct ConformanceRunTests {
                 [
                     "REQUEST_TIMEOUT": "2", "KEEPALIVE_TIME": "1", "KEEPALIVE_INTERVAL": "3", "KEEPALIVE_RETRY": "2",
                 ]
-            case .shortTokens: ["DEVICE_TOKEN_LIFETIME": "2"]
+            case .shortTokens: ["DEVICE_TOKEN_LIFETIME": "5"]
             }
         }
 
@@ -176,15 +176,25 @@ struct ConformanceRunTests {
             let count = Counter()
             http.spoil { FaultyHTTPSpoiler(fault, connections: count.next()) }
             let noticing = cases.filter { fault.noticedBy.contains($0.number) }
-            for result in await ConformanceRun(hasty, includesSlow: true, parallel: 6).run(noticing) {
-                guard case .failed(let failure) = result.verdict, failure.stage == .then else {
-                    Issue.record("does not notice \(fault): \(ConformanceReport.line(result))\n\(result.verdict)")
-                    continue
-                }
+            var missed = await Self.missed(noticing, hasty)
+            // A busy machine may not even get to what a case is about within a second.
+            if !missed.isEmpty {
+                missed = await Self.missed(
+                    missed.map(\.conformanceCase), plan.with(patience: .seconds(10), slowPatience: .seconds(20)))
+            }
+            for result in missed {
+                Issue.record("does not notice \(fault): \(ConformanceReport.line(result))\n\(result.verdict)")
             }
         }
         for door in doors.values { await door.close() }
         await http.close()
+    }
+
+    /// Those that do not fail, or not for what they are about.
+    private static func missed(_ cases: [ConformanceCase], _ plan: ConformancePlan) async -> [CaseResult] {
+        await ConformanceRun(plan, includesSlow: true, parallel: 6).run(cases).filter { result in
+            if case .failed(let failure) = result.verdict { failure.stage != .then } else { true }
+        }
     }
 
     private static func plan(

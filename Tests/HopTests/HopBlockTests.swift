@@ -14,7 +14,7 @@ struct HopBlockTests {
 
     @Test("Bodies of any size cross both ways, with the options of the request and nothing added")
     func bothWays() async throws {
-        let server = try await HopServer.bind { request, _, answer in
+        let server = try await HopServer.bind { request, answer in
             var response = Response(.content, payload: request.payload)
             response.options.append(.eTag, bytes: [1, 2])
             response.options.requestID = request.options.requestID
@@ -70,7 +70,7 @@ struct HopBlockTests {
     func parallel() async throws {
         var limits = HopLimits()
         limits.window = HopWindow(requests: 100, bytes: 100 * 101_000)
-        let server = try await HopServer.bind(limits: limits) { request, _, answer in
+        let server = try await HopServer.bind(limits: limits) { request, answer in
             answer(Response(.content, payload: request.payload))
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -99,7 +99,7 @@ struct HopBlockTests {
         limits.maximumAge = .milliseconds(300)
         let log = CountingLog()
         let large = ByteBuffer(repeating: 5, count: 60_000)
-        let server = try await HopServer.bind(limits: limits, logger: log.logger) { request, _, answer in
+        let server = try await HopServer.bind(limits: limits, logger: log.logger) { request, answer in
             answer(Response(.content, payload: request.method == .get ? large : ByteBuffer(integer: 1)))
         }
         let pool = try HopBench.pool()

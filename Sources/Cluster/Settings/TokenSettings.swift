@@ -46,7 +46,8 @@ package struct TokenSettings: SettingsGroup {
         self.accessTokenLifetime = reader.read(Keys.accessTokenLifetime)
         self.deviceTokenLifetime = reader.read(Keys.deviceTokenLifetime)
         self.refreshReuse = reader.read(Keys.refreshReuse)
-        self.redirectURI = reader.read(Keys.redirectURI)
+        let redirectURI = reader.read(Keys.redirectURI)
+        self.redirectURI = redirectURI.isEmpty ? nil : redirectURI
     }
 
     package var identity: IdentityConfiguration {

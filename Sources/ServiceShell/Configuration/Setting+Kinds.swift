@@ -265,6 +265,21 @@ extension Setting where Value == String {
     }
 }
 
+extension Setting where Value == String {
+    /// Where CoAP is served, as devices have to dial it; empty: nowhere.
+    package static func coapEndpoint(_ name: String, _ meaning: String) -> Self {
+        Self(
+            name,
+            allowed: "SCHEME://HOST:PORT, nothing behind the port, where SCHEME is coap+tcp, coaps+tcp, coap+ws or "
+                + "coaps+ws",
+            default: "",
+            shownAs: "(none)",
+            meaning,
+            parse: { text in Numbers.isCoAPEndpoint(text) ? text : nil },
+        )
+    }
+}
+
 extension Setting where Value == SecretValue? {
     /// A key of exactly `count` bytes, written in base64. What stands in examples and templates is refused: a key that
     /// anybody can read there is none.

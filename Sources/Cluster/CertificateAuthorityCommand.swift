@@ -65,7 +65,7 @@ package struct CertificateAuthorityCommand: ParsableCommand {
                 "An authority is in \(made.path). Keep \(made.path)/ca-key.pem secret.",
                 "Devices, clients and programs trust: \(made.certificateFile)",
                 "Programs that check certificates are given:",
-                "  TLS_CA=\(made.certificateFile)", "  TLS_CRL=\(made.revocationsFile)",
+                "  TLS_CA_POOL=\(made.certificateFile)", "  TLS_CRL=\(made.revocationsFile)",
             ])
         }
     }
@@ -117,7 +117,7 @@ package struct CertificateAuthorityCommand: ParsableCommand {
                     "  authority \(authority.certificateFile)",
                 ]
             case .cloud:
-                lines += ["Set:", "  TLS_CERTIFICATE=\(files.certificate)", "  TLS_KEY=\(files.key)"]
+                lines += ["Set:", "  TLS_CERTIFICATE=\(files.certificate)", "  TLS_CERTIFICATE_KEY=\(files.key)"]
             case .service:
                 lines += [
                     "Set:", "  INTERNAL_TLS_CERTIFICATE=\(files.certificate)", "  INTERNAL_TLS_KEY=\(files.key)",

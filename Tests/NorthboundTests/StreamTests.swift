@@ -2,6 +2,7 @@ import CBOR
 import Cloud
 import CoAP
 import NIOCore
+import NIOPosix
 import Synchronization
 import Testing
 
@@ -14,7 +15,8 @@ func eventually(
     let deadline = ContinuousClock.now + .seconds(30)
     while ContinuousClock.now < deadline {
         if try await isSo() { return }
-        try await Task.sleep(for: .milliseconds(10))
+        try await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(10)) {}
+            .futureResult.get()
     }
     Issue.record(what, sourceLocation: sourceLocation)
 }

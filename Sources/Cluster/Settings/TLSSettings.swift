@@ -60,7 +60,8 @@ package struct TLSSettings: SettingsGroup {
                     + "authorities that the certificates come from")
         }
         guard !certificate.isEmpty, !key.isEmpty else { return }
-        self.files = ServerCertificates.Files(certificate: certificate, key: key)
+        self.files = ServerCertificates.Files(
+            certificate: certificate, key: key, authorities: self.authorities, revocations: self.revocations)
     }
 
     /// Nil if there is no certificate.

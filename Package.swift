@@ -14,6 +14,7 @@ let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -85,7 +86,7 @@ let package = Package(
         library("Certificates", [nioCore, nioPosix, nioSSL, x509, asn1, crypto, logging, metrics]),
         library(
             "CoAPTransport",
-            ["CoAP", "Certificates", nioCore, nioPosix, nioSSL, nioHTTP1, nioWebSocket, logging]),
+            ["CoAP", "Certificates", nioCore, nioPosix, nioTLS, nioSSL, nioHTTP1, nioWebSocket, logging]),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMariaDB", providers: [.apt(["libmariadb-dev"])]),
         library("SQLStore", ["Cloud", "CSQLite", "CMariaDB", nioPosix]),
@@ -108,8 +109,8 @@ let package = Package(
         library(
             "CoAPInterface",
             [
-                "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", "Edge", "ServiceShell", nioCore, logging,
-                metrics, lifecycle,
+                "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "Edge", "ServiceShell", nioCore,
+                logging, metrics, lifecycle,
             ]),
         library(
             "Northbound",
@@ -162,8 +163,8 @@ let package = Package(
         tests(
             "HopTests",
             [
-                "Hop", "CoAP", "CBOR", "Cloud", "CoAPTransport", "TestSupport", nioCore, nioPosix, nioSSL, x509, crypto,
-                logging, lifecycle,
+                "Hop", "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", "TestSupport", nioCore, nioPosix, nioSSL,
+                x509, crypto, logging, lifecycle,
             ]),
         tests(
             "RegistryReachTests",
@@ -171,8 +172,8 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CBOR", "OCF", "Cloud", "Certificates",
-                "TestSupport", "TestServers",
+                "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CoAPTransport", "CBOR", "OCF", "Cloud",
+                "Certificates", "TestSupport", "TestServers",
                 nioCore,
                 nioPosix, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry", "mock-device",
             ]),
@@ -219,9 +220,9 @@ let package = Package(
         tests(
             "GatewayTests",
             [
-                "Gateway", "Cluster", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "MockDevice",
-                "TestSupport", "TestServers", "CSQLite",
-                nioCore, nioPosix,
+                "Gateway", "Cluster", "ServiceShell", "CoAP", "CoAPTransport", "CBOR", "OCF", "Cloud", "Certificates",
+                "MockDevice", "TestSupport", "TestServers", "CSQLite",
+                nioCore, nioPosix, nioSSL,
                 logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),
         tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),

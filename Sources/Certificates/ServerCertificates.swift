@@ -1,4 +1,5 @@
 package import Logging
+import Metrics
 package import NIOCore
 import NIOPosix
 package import NIOSSL
@@ -15,12 +16,13 @@ package final class ServerCertificates: Sendable {
         case required
     }
 
-    /// PEM files.
+    /// Where they are.
     package struct Files: Hashable, Sendable {
-        /// Our certificate, followed by those between it and the authority.
+        /// Our certificate, followed by those between it and the authority, PEM.
         package var certificate: String
+        /// PEM.
         package var key: String
-        /// The authorities that peers' certificates come from: files, or folders of them.
+        /// The authorities that peers' certificates come from, PEM: files, or folders of `.pem`, `.crt` and `.cer`.
         package var authorities: [String]
         /// Lists of revoked certificates, PEM or DER (RFC 5280 §5).
         package var revocations: [String]
@@ -33,34 +35,165 @@ package final class ServerCertificates: Sendable {
         }
     }
 
-    private let context: Mutex<NIOSSLContext>
+    let files: Files
+    package let clients: ClientVerification
+    let logger: Logger
+    private let interval: TimeAmount
+    private let schedule: ReloadSchedule
+    let identity: ReloadedFiles<ServerIdentity>
+    /// Nil: clients show no certificates.
+    let authorities: ReloadedFiles<TrustedAuthorities>?
+    /// One for each file.
+    let revocations: [(path: String, lists: ReloadedFiles<[RevocationList]>)]
+    private let handlers = Mutex<[@Sendable () -> Void]>([])
+    private let notices: Mutex<(identity: ExpiryNotice, lists: [String: ExpiryNotice])>
+    private let expiry: Gauge
+    let refused = Counter(label: "tls.clients.refused")
 
     /// - Parameters:
     ///   - protocols: ALPN: the first that the client offers as well is chosen, and none is required.
-    ///   - interval: how often to look for changed files, at most; connections being made are the occasion.
+    ///   - interval: how often to look for changed files, at most; connections being made are the occasion, and `run`.
     /// - Throws: when a file cannot be read or used; the message names it.
     package init(
         files: Files, clients: ClientVerification = .off, protocols: [String] = [],
         interval: TimeAmount = .seconds(10), logger: Logger
     ) throws(CertificateError) {
-        do {
-            let chain = try NIOSSLCertificate.fromPEMFile(files.certificate)
-                .map { NIOSSLCertificateSource.certificate($0) }
-            var configuration = TLSConfiguration.makeServerConfiguration(
-                certificateChain: chain,
-                privateKey: .privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem)))
-            configuration.applicationProtocols = protocols
-            self.context = Mutex(try NIOSSLContext(configuration: configuration))
-        } catch {
-            throw CertificateError(path: files.certificate, reason: "\(error)")
+        self.files = files
+        self.clients = clients
+        self.logger = logger
+        self.interval = interval
+        self.schedule = ReloadSchedule(interval: interval)
+        self.identity = try ReloadedFiles(
+            paths: { [files.certificate, files.key] },
+            load: { () throws(CertificateError) in
+                try ServerIdentity.load(files, clients: clients, protocols: protocols)
+            })
+        var revocations: [(path: String, lists: ReloadedFiles<[RevocationList]>)] = []
+        if clients == .off {
+            self.authorities = nil
+        } else {
+            let authorities = try ReloadedFiles(
+                paths: { files.authorities + TrustedAuthorities.files(files.authorities) },
+                load: { () throws(CertificateError) in try TrustedAuthorities.load(files.authorities) })
+            for path in files.revocations {
+                // Another authority may have signed another list: both are looked at.
+                let lists = try ReloadedFiles(
+                    paths: { [path] + files.authorities + TrustedAuthorities.files(files.authorities) },
+                    load: { () throws(CertificateError) in
+                        try RevocationList.read(path, authorities: authorities.value.certificates)
+                    })
+                revocations.append((path, lists))
+            }
+            self.authorities = authorities
         }
+        self.revocations = revocations
+        self.notices = Mutex((ExpiryNotice(daysAhead: 30), [:]))
+        self.expiry = Gauge(label: "tls.certificate.expiry.seconds", dimensions: [("path", files.certificate)])
+        self.speakOfExpiry()
     }
+
+    /// The common name of our certificate: `uuid:` and the cloud's id if devices are to let the cloud in. Nil if there
+    /// is none, or more than one.
+    package var commonName: String? { self.identity.value.commonName }
+
+    /// When our certificate ends, or the first of those between it and the authority: seconds since 1970.
+    package var notAfter: Int64 { self.identity.value.notAfter }
 
     /// For a connection that was accepted.
     package func serverHandler() -> NIOSSLServerHandler {
-        NIOSSLServerHandler(context: self.context.withLock { $0 })
+        self.schedule.lookIfDue { self.reloadIfChanged() }
+        let context = self.identity.value.context
+        guard let authorities = self.authorities?.value else { return NIOSSLServerHandler(context: context) }
+        return NIOSSLServerHandler(
+            context: context,
+            customVerificationCallbackWithMetadata: { shown, promise in
+                promise.completeWithTask { await self.verify(shown, authorities) }
+            })
     }
 
-    /// The peer's certificate once the handshake is over; nil if it has shown none.
-    package func peerCertificate(of handler: NIOSSLServerHandler) -> PeerCertificate? { nil }
+    /// Looks for changed files until it is cancelled, connections or none.
+    package func run() async {
+        while !Task.isCancelled {
+            // Both throw only when it is over: the one when cancelled, the other when its threads are gone.
+            guard (try? await Task.sleep(nanoseconds: UInt64(clamping: self.interval.nanoseconds))) != nil,
+                (try? await NIOThreadPool.singleton.runIfActive { self.reloadIfChanged() }) != nil
+            else { return }
+        }
+    }
+
+    /// Has `handler` called whenever certificates have been revoked since the last look, on a thread that is no event
+    /// loop's. Connections of those that `isRevoked` names are then to be ended.
+    package func whenRevocationsChange(_ handler: @escaping @Sendable () -> Void) {
+        self.handlers.withLock { $0.append(handler) }
+    }
+
+    // MARK: Files
+
+    /// Reads what has changed. What cannot be read or used is left as it was. It reads files on the calling thread.
+    package func reloadIfChanged() {
+        self.tell(self.identity.look(), of: "the certificate", self.files.certificate)
+        var forgets = false
+        if let authorities = self.authorities {
+            let outcome = authorities.look()
+            if case .replaced = outcome { forgets = true }
+            self.tell(outcome, of: "the authorities", self.files.authorities.joined(separator: ", "))
+        }
+        var hasNew = false
+        for (path, lists) in self.revocations {
+            let outcome = lists.look()
+            if case .replaced(let old) = outcome {
+                hasNew = hasNew || Self.isMore(lists.value, than: old)
+            }
+            self.tell(outcome, of: "the list of revoked certificates", path)
+        }
+        if forgets || hasNew {
+            do {
+                try self.identity.replace { try $0.forgettingSessions() }
+            } catch {
+                self.logger.warning("old TLS sessions cannot be forgotten", metadata: ["reason": "\(error)"])
+            }
+        }
+        self.speakOfExpiry()
+        guard hasNew else { return }
+        for handler in self.handlers.withLock({ $0 }) { handler() }
+    }
+
+    private static func isMore(_ new: [RevocationList], than old: [RevocationList]) -> Bool {
+        new.contains { list in
+            let before = old.filter { $0.issuer == list.issuer }
+            return list.serials.contains { serial in !before.contains { $0.serials.contains(serial) } }
+        }
+    }
+
+    private func tell<Value>(_ outcome: ReloadedFiles<Value>.Outcome, of what: String, _ path: String) {
+        switch outcome {
+        case .unchanged: break
+        case .replaced: self.logger.info("\(what) read anew", metadata: ["path": "\(path)"])
+        case .unusable(let error):
+            self.logger.warning(
+                "\(what) cannot be used as changed: the old stays",
+                metadata: ["path": "\(error.path)", "reason": "\(error.reason)"])
+        }
+    }
+
+    /// Once a day for each file.
+    func speakOfExpiry(now: Int64 = AuthorityFolder.clock()) {
+        let end = self.notAfter
+        self.expiry.record(end - now)
+        if let days = self.notices.withLock({ $0.identity.daysLeft(end: end, now: now) }) {
+            self.logger.warning(
+                days >= 0 ? "our certificate ends soon: renew it" : "our certificate has ended: renew it",
+                metadata: ["path": "\(self.files.certificate)", "days": "\(days)"])
+        }
+        for (path, lists) in self.revocations {
+            guard let end = lists.value.compactMap(\.nextUpdate).min() else { continue }
+            let days = self.notices.withLock {
+                $0.lists[path, default: ExpiryNotice(daysAhead: 0)].daysLeft(end: end, now: now)
+            }
+            guard let days else { continue }
+            self.logger.warning(
+                "a list of revoked certificates is stale: what it says holds, what was revoked since is let in",
+                metadata: ["path": "\(path)", "days": "\(days)"])
+        }
+    }
 }

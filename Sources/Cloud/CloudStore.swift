@@ -61,6 +61,11 @@ package protocol CloudTransaction {
     func touch(_ hash: SecretHash, at now: Timestamp) throws(CloudError)
     /// How many there are, counted no further than `limit`.
     func countCredentials(_ kind: CredentialKind, of uid: UserID, limit: Int) throws(CloudError) -> Int
+    /// Those of a kind, in the order of their hashes.
+    func credentials(_ kind: CredentialKind, of uid: UserID, limit: Int) throws(CloudError) -> [Credential]
+    func deleteCredential(_ hash: SecretHash) throws(CloudError)
+    /// Forgets the codes that were not exchanged yet.
+    func deleteUnusedCodes(of uid: UserID) throws(CloudError)
     /// Forgets access tokens below one generation of a family and refresh tokens below another.
     func prune(_ family: FamilyID, accessBelow: Int, refreshBelow: Int) throws(CloudError)
     /// Forgets the access and refresh token of one generation.

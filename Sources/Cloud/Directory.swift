@@ -9,10 +9,16 @@ package struct Directory: Sendable {
 
     let store: any CloudStore
     let clock: any WallClock
+    let observer: @Sendable (DirectoryEvent) -> Void
 
-    package init(store: any CloudStore, clock: any WallClock = SystemWallClock()) {
+    /// - Parameter observer: is told after the commit; must return at once.
+    package init(
+        store: any CloudStore, clock: any WallClock = SystemWallClock(),
+        observer: @escaping @Sendable (DirectoryEvent) -> Void = { _ in }
+    ) {
         self.store = store
         self.clock = clock
+        self.observer = observer
     }
 
     /// Adds links or replaces those with the same href; others stay (OCF CNC, POST rd). All of them or none.
@@ -37,19 +43,28 @@ package struct Directory: Sendable {
         }
         let drafts = try links.map { draft throws(CloudError) in try draft.checked() }
         let name = try name.map { name throws(CloudError) in try Self.checked(name) }
-        let expiresAt = ttl.map { self.clock.now() + $0 }
-        return try await self.store.write { transaction throws(CloudError) in
+        let now = self.clock.now()
+        let expiresAt = ttl.map { now + $0 }
+        let (uid, published) = try await self.store.write { transaction throws(CloudError) in
             guard let device = try transaction.lockDevice(di) else {
                 throw CloudError(.notFound, "\(di) is not signed up", field: "di")
             }
             if let name, device.name?.exact != name.exact { try transaction.rename(di, to: name) }
-            return try Self.publish(drafts, expiresAt: expiresAt, of: di, in: transaction)
+            return (device.uid, try Self.publish(drafts, expiresAt: expiresAt, of: di, in: transaction, now: now))
         }
+        if !published.changed.isEmpty {
+            self.observer(.published(uid: uid, di: di, hrefs: published.changed))
+        }
+        return published.ins
     }
 
+    /// The numbers of all links, and the paths of those that are new or were replaced by others.
+    private typealias Published = (ins: [Int], changed: [String])
+
     private static func publish(
-        _ drafts: [LinkDraft], expiresAt: Timestamp?, of di: DeviceID, in transaction: any CloudTransaction
-    ) throws(CloudError) -> [Int] {
+        _ drafts: [LinkDraft], expiresAt: Timestamp?, of di: DeviceID, in transaction: any CloudTransaction,
+        now: Timestamp
+    ) throws(CloudError) -> Published {
         var known: [[UInt8]: Link] = [:]
         var taken: Set<Int> = []
         for link in try transaction.links(of: di) {
@@ -75,16 +90,19 @@ package struct Directory: Sendable {
             wanted[key] = Link(draft, ins: ins, expiresAt: expiresAt)
         }
         guard taken.count <= self.maximumLinks else { throw self.tooManyLinks() }
+        var changed: [String] = []
         for key in order {
             guard let link = wanted[key] else { continue }
             if let old = known[key] {
                 if !old.isSame(as: link) { try transaction.update(link, of: di) }
+                if !old.shows(as: link, at: now) { changed.append(link.href) }
             } else {
                 try transaction.insert(link, of: di)
+                changed.append(link.href)
             }
         }
         if last != before { try transaction.setLastIns(last, of: di) }
-        return drafts.map { wanted[$0.href.exact]?.ins ?? 0 }
+        return (drafts.map { wanted[$0.href.exact]?.ins ?? 0 }, changed)
     }
 
     /// The next number that is not taken; after the greatest comes 1 again. There is always one, as a device has far
@@ -104,20 +122,22 @@ package struct Directory: Sendable {
     /// - Throws: `notFound` when none of them is there.
     package func unpublish(di: DeviceID, ins: [Int]) async throws(CloudError) -> Int {
         let wanted = Set(ins)
-        return try await self.store.write { transaction throws(CloudError) in
-            guard try transaction.lockDevice(di) != nil else {
+        let (uid, gone) = try await self.store.write { transaction throws(CloudError) in
+            guard let device = try transaction.lockDevice(di) else {
                 throw CloudError(.notFound, "\(di) is not signed up", field: "di")
             }
-            var count = 0
+            var gone: [String] = []
             for link in try transaction.links(of: di) where wanted.isEmpty || wanted.contains(link.ins) {
                 try transaction.deleteLink(link.ins, of: di)
-                count += 1
+                gone.append(link.href)
             }
-            guard count > 0 else {
+            guard !gone.isEmpty else {
                 throw CloudError(.notFound, "\(di) has published no such link", field: ins.isEmpty ? "di" : "ins")
             }
-            return count
+            return (device.uid, gone)
         }
+        self.observer(.unpublished(uid: uid, di: di, hrefs: gone))
+        return gone.count
     }
 
     /// A page of the links of a user's devices that have not expired, discoverable or not, by di and number.

@@ -19,7 +19,8 @@ package enum EventLogLimits {
     }
 }
 
-/// The place of an event in its log: a time and a number within it, written `1700000000000-0`.
+/// The place of an event in its log, written `1700000000000-7`: when it was, and the how manyth of its owner's it is,
+/// from 1 on. Number 0 is the place before the first.
 package struct EventLogID: Hashable, Comparable, Sendable {
     package let milliseconds: UInt64
     package let number: UInt64
@@ -38,6 +39,9 @@ package struct EventLogID: Hashable, Comparable, Sendable {
     }
 
     package var text: String { "\(self.milliseconds)-\(self.number)" }
+
+    /// Before everything.
+    package static let start = EventLogID(milliseconds: 0)
 
     /// The smallest that is greater.
     package var next: EventLogID {

@@ -28,6 +28,7 @@ extension Identity {
             try transaction.insert(User(uid: uid, authProvider: authProvider, createdAt: now))
             try transaction.insert(Credential(hash: token.hash, kind: .user, uid: uid, notBefore: now))
         }
+        self.observer(.userBegun(uid: uid))
         return token
     }
 

@@ -20,7 +20,7 @@ extension Identity {
             throw CloudError(.badRequest, "di is missing: give it with the access token, or sign in first", field: "di")
         }
         let claim = session.map { TokenFamily.Claim(uid: $0.uid, di: $0.di) }
-        return try await self.removing { transaction throws(CloudError) in
+        let device = try await self.removing { transaction throws(CloudError) in
             var target = claim
             if let accessToken {
                 target = try Self.bearer(of: accessToken, in: transaction, now: now)
@@ -32,8 +32,10 @@ extension Identity {
                 throw CloudError(.notFound, "\(target.di) is not signed up any more", field: "di")
             }
             try Self.remove(device, in: transaction, now: now)
-            return [target.di]
+            return device
         }
+        self.observer(.deviceDeleted(uid: device.uid, di: device.di, kind: device.kind))
+        return [device.di]
     }
 
     /// Removes a user and everything of his.
@@ -41,7 +43,7 @@ extension Identity {
     /// - Returns: whose live sessions must end.
     package func deleteUser(_ uid: UserID) async throws(CloudError) -> [DeviceID] {
         let now = self.clock.now()
-        return try await self.removing { transaction throws(CloudError) in
+        let gone = try await self.removing { transaction throws(CloudError) -> [DeviceID] in
             guard try transaction.lockUser(uid) != nil else {
                 throw CloudError(.notFound, "there is no user \(uid)", field: "uid")
             }
@@ -55,6 +57,8 @@ extension Identity {
             try transaction.record(.user, subject: uid.text, at: now)
             return owned
         }
+        self.observer(.userDeleted(uid: uid))
+        return gone
     }
 
     /// Removes a client of `uid`.
@@ -73,7 +77,7 @@ extension Identity {
 
     private func delete(_ kind: DeviceKind, _ di: DeviceID, of uid: UserID) async throws(CloudError) -> [DeviceID] {
         let now = self.clock.now()
-        return try await self.removing { transaction throws(CloudError) in
+        try await self.removing { transaction throws(CloudError) in
             guard let device = try transaction.lockDevice(di) else {
                 throw CloudError(.notFound, "there is no \(kind.rawValue) \(di)", field: "di")
             }
@@ -86,14 +90,15 @@ extension Identity {
                     field: "di")
             }
             try Self.remove(device, in: transaction, now: now)
-            return [di]
         }
+        self.observer(.deviceDeleted(uid: uid, di: di, kind: kind))
+        return [di]
     }
 
     /// A transaction that writes into the change log if it succeeds.
-    private func removing(
-        _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> [DeviceID]
-    ) async throws(CloudError) -> [DeviceID] {
+    func removing<R: Sendable>(
+        _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
+    ) async throws(CloudError) -> R {
         let gone = try await self.store.write(body)
         self.recorded()
         return gone

@@ -51,4 +51,9 @@ package enum IdentityEvent: Hashable, Sendable {
     case tokenReuse(uid: UserID, di: DeviceID, family: FamilyID, sessionEnds: Bool)
     /// The same device signed up anew: sessions of these older families end.
     case registrationReplaced(uid: UserID, di: DeviceID, families: [FamilyID])
+    /// A device or client is gone, with all of its links and tokens.
+    case deviceDeleted(uid: UserID, di: DeviceID, kind: DeviceKind)
+    /// One of this name begins or is gone: what was told of an earlier one is nobody's any more.
+    case userBegun(uid: UserID)
+    case userDeleted(uid: UserID)
 }

@@ -81,6 +81,19 @@ extension InMemoryTransaction {
         min(limit, self.state.credentials.values.count { $0.kind == kind && $0.uid == uid })
     }
 
+    func credentials(_ kind: CredentialKind, of uid: UserID, limit: Int) -> [Credential] {
+        let matching = self.state.credentials.values.filter { $0.kind == kind && $0.uid == uid }
+        return Array(matching.sorted { $0.hash.bytes.lexicographicallyPrecedes($1.hash.bytes) }.prefix(limit))
+    }
+
+    func deleteCredential(_ hash: SecretHash) { self.state.credentials[hash] = nil }
+
+    func deleteUnusedCodes(of uid: UserID) {
+        self.state.credentials = self.state.credentials.filter { _, credential in
+            credential.kind != .code || credential.uid != uid || credential.family != nil
+        }
+    }
+
     func prune(_ family: FamilyID, accessBelow: Int, refreshBelow: Int) {
         self.state.credentials = self.state.credentials.filter { _, credential in
             guard credential.family == family else { return true }

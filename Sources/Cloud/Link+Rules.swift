@@ -65,4 +65,12 @@ extension Link {
             && self.resourceTypes.map(\.exact) == other.resourceTypes.map(\.exact)
             && self.interfaces.map(\.exact) == other.interfaces.map(\.exact)
     }
+
+    /// True when whoever looks finds the same, but for how long it stays; nobody finds what has expired.
+    func shows(as other: Link, at now: Timestamp) -> Bool {
+        if let expiresAt, expiresAt <= now { return false }
+        var renewed = self
+        renewed.expiresAt = other.expiresAt
+        return renewed.isSame(as: other)
+    }
 }

@@ -45,11 +45,12 @@ package enum CoAPInterfaceProgram: ServerProgram {
         inside.becomes(PodResponder(keeper: keeper))
         let logs = (devices: context.accessLog("coap-interface"), relay: context.accessLog("coap-interface.relay"))
         let edge = Self.edge(keeper, settings, context, reach)
+        let certificates = try settings.tls.certificates(sid: nil, logger: context.logger("tls"))
         let coap = try await context.bindDevices(
-            settings.devices,
+            settings.devices, certificates,
             CoAPInterfaceContext(
                 registry: reach.registry, edge: edge, keeper: keeper,
-                publicEndpoint: settings.devices.publicEndpoint, requestTimeout: .init(settings.requests.timeout),
+                publicEndpoints: settings.devices.publicEndpoints, requestTimeout: .init(settings.requests.timeout),
                 isRegistryUnreachable: { reach.balancer.wasUnreachable(within: Self.renewalGrace) },
                 watch: loopWatch, accessLog: logs.devices, relayLog: logs.relay,
                 logger: context.logger("coap-interface")))
@@ -57,8 +58,8 @@ package enum CoAPInterfaceProgram: ServerProgram {
             logs: ["coap-interface": logs.devices, "relay": logs.relay], served: ["coap-interface", "relay"],
             sessions: { keeper.sessions.count })
         return StartedProgram(
-            ports: ["coap": coap.port, "pod": podPort.port, "admin": admin.port],
-            services: [context.loops] + reach.services
+            ports: coap.namedPorts.merging(["pod": podPort.port, "admin": admin.port]) { $1 },
+            services: [context.loops] + CertificateWatch.services(certificates) + reach.services
                 + [Self.follower(keeper.sessions, context, reach), admin, keeper, podPort, coap, EdgeStop(edge: edge)],
             details: ["pod": name, "pod.address": address])
     }

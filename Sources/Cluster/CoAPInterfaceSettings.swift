@@ -4,6 +4,7 @@ package import ServiceShell
 package struct CoAPInterfaceSettings: ServerConfiguration {
     package var process: ProcessSettings
     package var devices: DeviceSettings
+    package var tls: TLSSettings
     /// The port other programs reach our sessions at.
     package var podPort: Int
     package var requests: RequestSettings
@@ -19,9 +20,9 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
     package static let program = ProgramDescription(
         name: "coap-interface",
         abstract: "Keeps the connections of OCF devices over CoAP/TCP, and passes requests to them.",
-        settings: DeviceSettings.declarations + [podPort.declaration] + RequestSettings.declarations
-            + RegistryLocation.declarations + RedisSettings.declarations + PodSettings.declarations
-            + InternalSettings.declarations + ProcessSettings.declarations,
+        settings: DeviceSettings.declarations + TLSSettings.declarations + [podPort.declaration]
+            + RequestSettings.declarations + RegistryLocation.declarations + RedisSettings.declarations
+            + PodSettings.declarations + InternalSettings.declarations + ProcessSettings.declarations,
     )
 
     package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
@@ -29,6 +30,7 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         var reader = Self.program.reader(
             arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
         self.devices = DeviceSettings(&reader)
+        self.tls = TLSSettings(&reader)
         self.podPort = reader.read(Self.podPort)
         self.requests = RequestSettings(&reader)
         self.registry = RegistryLocation(&reader)
@@ -37,8 +39,12 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
         self.warnings = old.warnings + reader.warnings
+        self.devices.check(hasCertificate: self.tls.files != nil, &reader)
+        let securePort = self.devices.securePortWithCertificate
         reader.rejectShared(ports: [
-            "COAP_PORT": self.devices.port, "POD_PORT": self.podPort, "ADMIN_PORT": self.process.adminPort,
+            "COAP_PORT": self.devices.port, "COAPS_PORT": self.tls.files.flatMap { _ in securePort },
+            "COAP_WS_PORT": self.devices.webSocketPort, "COAPS_WS_PORT": self.devices.secureWebSocketPort,
+            "POD_PORT": self.podPort, "ADMIN_PORT": self.process.adminPort,
         ])
         try reader.finish()
         SizeOrder.check()

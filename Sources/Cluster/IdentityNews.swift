@@ -5,7 +5,7 @@ import ServiceShell
 /// Tells operators and owners what the rules of identity have noticed, and whoever keeps sessions in this process which
 /// of them are over.
 package struct IdentityNews: Sendable {
-    private let events: (any EventLog)?
+    private let events: (any EventHistory)?
     private let clock: any WallClock
     private let logger: Logger
     private let endSessions: @Sendable ([DeviceID], String) -> Void
@@ -15,7 +15,7 @@ package struct IdentityNews: Sendable {
     ///   - endSessions: is told whose sessions to end, and why; must return at once. Sessions in other processes end by
     ///     the change log.
     package init(
-        events: (any EventLog)?, clock: any WallClock, logger: Logger,
+        events: (any EventHistory)?, clock: any WallClock, logger: Logger,
         endSessions: @escaping @Sendable (_ devices: [DeviceID], _ reason: String) -> Void = { _, _ in }
     ) {
         self.events = events
@@ -31,15 +31,30 @@ package struct IdentityNews: Sendable {
             self.logger.warning(
                 "refresh token used again: the family is \(outcome)",
                 metadata: .init([.userID: uid.text, .deviceID: di.text, .reason: OwnerEvent.Kind.tokenReuse.rawValue]))
-            self.events?.append(
-                OwnerEvent(kind: .tokenReuse, di: di, at: self.clock.now(), text: Self.text(di, isOver: sessionEnds)),
-                of: uid)
+            self.append(.tokenReuse, di, of: uid, Self.text(di, isOver: sessionEnds))
             if sessionEnds {
                 self.endSessions([di], "the token was used by somebody else too: sign up again")
             }
         case .registrationReplaced(_, let di, _):
             self.endSessions([di], "this device was registered anew: sign in with its new token")
+        case .deviceDeleted(let uid, let di, let kind):
+            self.append(.deviceDeleted, di, of: uid, "the \(kind.rawValue) \(di) was deleted")
+        case .userBegun(let uid), .userDeleted(let uid):
+            self.events?.forget(uid)
         }
+    }
+
+    package func tell(_ event: DirectoryEvent) {
+        switch event {
+        case .published(let uid, let di, let hrefs):
+            self.append(.linksPublished, di, of: uid, "\(di) has published \(hrefs.joined(separator: ", "))")
+        case .unpublished(let uid, let di, let hrefs):
+            self.append(.linksUnpublished, di, of: uid, "\(di) has taken back \(hrefs.joined(separator: ", "))")
+        }
+    }
+
+    private func append(_ kind: OwnerEvent.Kind, _ di: DeviceID, of uid: UserID, _ text: String) {
+        self.events?.append(OwnerEvent(kind: kind, di: di, at: self.clock.now(), text: text), of: uid)
     }
 
     private static func text(_ di: DeviceID, isOver: Bool) -> String {

@@ -2,6 +2,7 @@ import Cloud
 import Edge
 import Northbound
 import OCF
+import RedisStore
 import RegistryReach
 package import ServiceShell
 
@@ -26,16 +27,20 @@ package enum NorthboundProgram: ServerProgram {
             pods: PodsByHop(pool: reach.pool), routes: reach.routes, name: name,
             registry: RegistryClient(reach.registry, caller: "edge"), group: context.loops.group,
             timeout: settings.requests.timeout)
+        let streams = OpenStreams()
         let accessLog = context.accessLog("northbound")
         let http = try await context.bindHTTP(
             settings.http.northbound(settings.process, timeout: settings.requests),
             registry: RegistryClient(reach.registry), devices: edge, presence: reach.routes,
-            sessions: EndedByChanges(), accessLog: accessLog)
+            sessions: EndedByChanges(), events: RedisEventLog(client: reach.redis), streams: streams,
+            certificates: try settings.http.certificates(logger: context.logger("tls")), accessLog: accessLog)
         let admin = try await context.bindAdmin(logs: ["northbound": accessLog], served: ["northbound"])
         let follower = ChangeFollower(
-            reach.balancer, caller: "northbound", cache: reach.cache, logger: context.logger("changes"))
+            reach.balancer, caller: "northbound", cache: reach.cache, logger: context.logger("changes"),
+            changed: { streams.end($0) })
         return StartedProgram(
-            ports: ["http": http.port, "admin": admin.port],
+            ports: ["http": http.port, "admin": admin.port]
+                .merging(http.securePort.map { ["https": $0] } ?? [:]) { $1 },
             services: [context.loops] + reach.services + [follower, admin, http, EdgeStop(edge: edge)],
             details: ["pod": name])
     }

@@ -31,7 +31,11 @@ package struct NorthboundSettings: ServerConfiguration {
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
         self.warnings = old.warnings + reader.warnings
-        reader.rejectShared(ports: ["HTTP_PORT": self.http.port, "ADMIN_PORT": self.process.adminPort])
+        // Without a certificate the port for HTTPS is not opened: 0 is shared with nobody.
+        let securePort = self.http.files.flatMap { _ in self.http.securePort }
+        reader.rejectShared(ports: [
+            "HTTP_PORT": self.http.port, "HTTPS_PORT": securePort, "ADMIN_PORT": self.process.adminPort,
+        ])
         try reader.finish()
     }
 

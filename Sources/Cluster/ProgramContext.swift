@@ -1,3 +1,4 @@
+package import Certificates
 package import Cloud
 package import CoAP
 package import CoAPInterface
@@ -40,17 +41,20 @@ package struct ProgramContext: Sendable {
         AccessLog(mode: self.process.accessLog, logger: self.makeLogger("access.\(part)"))
     }
 
-    /// Takes the port for devices and clients.
+    /// Takes the ports for devices and clients.
+    /// - Parameter certificates: what those with TLS show; nil: there are none.
     package func bindDevices(
-        _ devices: DeviceSettings, _ context: CoAPInterfaceContext
-    ) async throws -> CoAPInterfaceServer {
-        do {
+        _ devices: DeviceSettings, _ certificates: ServerCertificates?, _ context: CoAPInterfaceContext
+    ) async throws(BindError) -> CoAPInterfaceServer {
+        do throws(DevicePortError) {
             return try await CoAPInterfaceServer.bind(
-                host: self.process.bindAddress, port: devices.port, group: self.loops.group,
-                configuration: devices.connection, maximumConnections: devices.maxConnections, context: context)
+                host: self.process.bindAddress, ports: devices.listeners(certificates), proxies: devices.proxies,
+                group: self.loops.group, configuration: devices.connection,
+                maximumConnections: devices.maxConnections, context: context)
         } catch {
             throw BindError(
-                host: self.process.bindAddress, port: devices.port, variable: "COAP_PORT", underlying: error)
+                host: self.process.bindAddress, port: error.port, variable: error.scheme.portVariable,
+                underlying: error.underlying)
         }
     }
 
@@ -71,18 +75,20 @@ package struct ProgramContext: Sendable {
         }
     }
 
-    /// Takes the port of the HTTP API.
+    /// Takes the ports of the HTTP API.
+    /// - Parameter certificates: what is shown over HTTPS; nil: there is none.
     package func bindHTTP(
         _ configuration: NorthboundConfiguration, registry: any RegistryAccess, devices: any Responder,
-        presence: any PresenceReader, sessions: any SessionEnder, accessLog: AccessLog
+        presence: any PresenceReader, sessions: any SessionEnder, events: any EventHistory,
+        streams: OpenStreams, certificates: ServerCertificates?, accessLog: AccessLog
     ) async throws(BindError) -> NorthboundService {
         let logger = self.logger("northbound")
         return try await NorthboundService.bind(
             configuration,
             responder: NorthboundResponder(
                 configuration: configuration, registry: registry, devices: devices, presence: presence,
-                sessions: sessions, accessLog: accessLog, logger: logger),
-            group: self.loops.group, logger: logger)
+                sessions: sessions, events: events, streams: streams, accessLog: accessLog, logger: logger),
+            certificates: certificates, group: self.loops.group, logger: logger)
     }
 
     /// Takes the admin port.
@@ -106,5 +112,34 @@ package struct ProgramContext: Sendable {
         }
         return try await AdminServer.bind(
             host: self.process.bindAddress, port: self.process.adminPort, pages: pages, group: self.loops.group)
+    }
+}
+
+extension URIScheme {
+    /// The setting that moves the port.
+    fileprivate var portVariable: String {
+        switch self {
+        case .tcp: "COAP_PORT"
+        case .tls: "COAPS_PORT"
+        case .webSocket: "COAP_WS_PORT"
+        case .secureWebSocket: "COAPS_WS_PORT"
+        }
+    }
+
+    /// The name in the ports file.
+    fileprivate var portName: String {
+        switch self {
+        case .tcp: "coap"
+        case .tls: "coaps"
+        case .webSocket: "ws"
+        case .secureWebSocket: "wss"
+        }
+    }
+}
+
+extension CoAPInterfaceServer {
+    /// The ports that are open, as the ports file names them.
+    package var namedPorts: [String: Int] {
+        Dictionary(self.ports.map { ($0.key.portName, $0.value) }) { first, _ in first }
     }
 }

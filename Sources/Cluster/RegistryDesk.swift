@@ -48,8 +48,9 @@ struct RegistryDesk: Service {
             store: store, clock: clock, sealer: self.sealer, configuration: self.settings.tokens.identity,
             observer: news.tell)
         let registry = RegistryResponder(
-            identity: identity, directory: Directory(store: store, clock: clock),
-            configuration: RegistryConfiguration(storeConnections: self.settings.database.pool),
+            identity: identity, directory: Directory(store: store, clock: clock, observer: news.tell),
+            configuration: RegistryConfiguration(
+                storeConnections: self.settings.database.pool, redirectURI: self.settings.tokens.redirectURI),
             tokenCache: self.redis.map { RedisTokenCache(client: $0) },
             nudge: self.redis.map { RedisNudge(client: $0) },
             clock: clock, accessLog: self.accessLog, logger: self.logger)

@@ -13,6 +13,7 @@ package enum RegistryProgram: ServerProgram {
     private static let maximumAge = Duration.seconds(600)
 
     package static func main(arguments: [String], environment: [String: String]) async -> Int32 {
+        if arguments.first == "ca" { return CertificateAuthorityCommand.run(Array(arguments.dropFirst())) }
         guard arguments.first == "migrate" else {
             return await Self.serve(arguments: arguments, environment: environment)
         }

@@ -24,7 +24,10 @@ package struct RegistrySettings: ServerConfiguration {
         settings: [port.declaration] + DatabaseSettings.declarations + TokenSettings.declarations
             + [sealKey.declaration, SealKeys.previous.declaration, sid.declaration] + RedisSettings.declarations
             + PodSettings.declarations + InternalSettings.declarations + ProcessSettings.declarations,
-        commands: ["migrate": "bring the database's tables up to date and stop: 0 if they are, else 1"],
+        commands: [
+            "migrate": "bring the database's tables up to date and stop: 0 if they are, else 1",
+            "ca": "make certificates for devices, clouds and programs; 'registry ca --help' tells how",
+        ],
     )
 
     package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {

@@ -44,7 +44,9 @@ package struct ConnectionConfiguration: Hashable, Sendable {
     package var releaseGrace: TimeAmount
     /// Whether internal options pass: only between our own programs, after their proof.
     package var isInternal: Bool
+    package var blocks: BlockLimits
 
+    /// - Parameter blocks: nil: a body may be as large as a message, and at least 256 KiB.
     package init(
         limits: FrameLimits = FrameLimits(),
         isStrict: Bool = false,
@@ -59,7 +61,8 @@ package struct ConnectionConfiguration: Hashable, Sendable {
         maximumObservers: Int = 256,
         maximumHeldPongs: Int = 16,
         releaseGrace: TimeAmount = .seconds(5),
-        isInternal: Bool = false
+        isInternal: Bool = false,
+        blocks: BlockLimits? = nil
     ) {
         self.limits = limits
         self.isStrict = isStrict
@@ -75,6 +78,7 @@ package struct ConnectionConfiguration: Hashable, Sendable {
         self.maximumHeldPongs = maximumHeldPongs
         self.releaseGrace = releaseGrace
         self.isInternal = isInternal
+        self.blocks = blocks ?? BlockLimits(bodyBytes: max(256 * 1024, limits.maximumMessageSize))
     }
 
     /// What a device or client that dials out goes by.
@@ -99,6 +103,9 @@ package struct PeerSettings: Hashable, Sendable {
     package var maximumMessageSize: Int {
         self.announcedMessageSize ?? max(Self.baseMessageSize, self.largestReceived)
     }
+
+    /// Whether it takes BERT (RFC 8323 §6). Said again with a smaller Max-Message-Size it does no more.
+    var announcesBERT: Bool { self.blockWiseTransfer && self.maximumMessageSize > Self.baseMessageSize }
 
     mutating func apply(_ csm: CSM) {
         self.sentCSM = true

@@ -6,8 +6,8 @@ package import NIOCore
 /// request of ours that it takes ends exactly once: in `complete`, `expire`, `released` or `closed`. So does each
 /// observation that is not cancelled, after any number of `notify`.
 ///
-/// It does not read bytes (`Message.init(readingFrameFrom:limits:)` does), knows nothing of resources or sessions, and
-/// does no block-wise transfers.
+/// It does not read bytes (`Message.init(readingFrameFrom:limits:)` does), and knows nothing of resources or sessions.
+/// Block-wise transfers are made of its requests and answers: `BlockServer` and `BlockExchange`.
 package struct ConnectionMachine: ~Copyable {
     enum Phase: Hashable {
         case open
@@ -77,6 +77,7 @@ package struct ConnectionMachine: ~Copyable {
         let limits = self.configuration.limits
         let csm = CSM(
             maxMessageSize: UInt32(clamping: limits.maximumMessageSize),
+            blockWiseTransfer: true,
             extendedTokenLength: limits.maximumTokenLength > Token.baseMaximumLength
                 ? UInt32(clamping: limits.maximumTokenLength) : nil
         )

@@ -20,6 +20,8 @@ package enum DecodeError: Error, Hashable, Sendable {
     case reservedCodeClass(Code)
     /// A WebSocket message whose length nibble is not 0 (RFC 8323 §4.2).
     case lengthInWebSocket(nibble: UInt8)
+    /// A WebSocket message that ends before its token does (RFC 8323 §4.2).
+    case shortMessage
 }
 
 extension DecodeError: CustomStringConvertible {
@@ -45,6 +47,8 @@ extension DecodeError: CustomStringConvertible {
             "reserved code class in \(code) (RFC 7252 §4.2)"
         case .lengthInWebSocket(let nibble):
             "length nibble \(nibble) in a WebSocket message (RFC 8323 §4.2)"
+        case .shortMessage:
+            "a WebSocket message ends before its token does (RFC 8323 §4.2)"
         }
     }
 
@@ -60,6 +64,7 @@ extension DecodeError: CustomStringConvertible {
         case .emptyPayload: "empty-payload"
         case .reservedCodeClass: "reserved-code"
         case .lengthInWebSocket: "websocket-length"
+        case .shortMessage: "short-message"
         }
     }
 }

@@ -42,6 +42,10 @@ extension OptionNumber {
     /// Asking twice does no harm, whatever the method is (an HTTP PUT becomes a POST). Empty.
     package static let idempotent = OptionNumber(rawValue: 65304)
 
+    /// Which body the blocks of an answer are of, and which one is asked for the rest of, uint. An ETag is the device's
+    /// own and may be missing; this one never is, and never comes twice on a connection.
+    package static let bodyTag = OptionNumber(rawValue: 65306)
+
     package var isInternal: Bool { self.rawValue >= 65280 }
 }
 
@@ -190,6 +194,14 @@ extension Options {
         set {
             self.removeAll(.sequence)
             if let newValue { self.append(.sequence, uint: newValue) }
+        }
+    }
+
+    package var bodyTag: UInt64? {
+        get { self.first(.bodyTag)?.uint }
+        set {
+            self.removeAll(.bodyTag)
+            if let newValue { self.append(.bodyTag, uint: newValue) }
         }
     }
 

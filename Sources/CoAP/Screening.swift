@@ -6,6 +6,8 @@ package enum OptionFault: Error, Hashable, Sendable {
     case critical(OptionNumber)
     /// An option that only our own programs may use among themselves.
     case `internal`(OptionNumber)
+    /// The answer comes in blocks that are not all to be had, or not of one body (RFC 7959 §2.4); the text says why.
+    case brokenBody(String)
 }
 
 extension OptionFault: CustomStringConvertible {
@@ -13,6 +15,7 @@ extension OptionFault: CustomStringConvertible {
         switch self {
         case .critical(let number): "option \(number) is critical and not understood here"
         case .internal(let number): "option \(number) is reserved"
+        case .brokenBody(let why): why
         }
     }
 }
@@ -20,7 +23,7 @@ extension OptionFault: CustomStringConvertible {
 extension Options {
     /// Options a registry knows but we do not act on. Their critical ones are refused like unknown ones.
     private static let notUnderstood: Set<OptionNumber> = [
-        .oscore, .edhoc, .qBlock1, .qBlock2, .block1, .block2,
+        .oscore, .edhoc, .qBlock1, .qBlock2,
     ]
 
     /// Takes out elective options that are badly long or repeated against the rules, which then count as not sent

@@ -13,8 +13,8 @@ package struct CoAPInterfaceContext: Sendable {
     package var edge: any Responder
     /// Signs sessions in, and knows the sessions of this process.
     package var keeper: RouteKeeper
-    /// What clients dial, for `eps`; nil: the address each of them did dial.
-    package var publicEndpoint: String?
+    /// What clients dial, for `eps`; none: the address each of them did dial.
+    package var publicEndpoints: PublicEndpoints
     /// How long the registry may take for one request.
     package var registryTimeout: TimeAmount
     /// How long a device may take for one request.
@@ -37,7 +37,7 @@ package struct CoAPInterfaceContext: Sendable {
 
     package init(
         registry: any Responder, edge: any Responder, keeper: RouteKeeper,
-        publicEndpoint: String? = nil, registryTimeout: TimeAmount = .seconds(10),
+        publicEndpoints: PublicEndpoints = PublicEndpoints(), registryTimeout: TimeAmount = .seconds(10),
         requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(),
         isRegistryUnreachable: @escaping @Sendable () -> Bool = { false },
         watch: LoopWatch? = nil, accessLog: AccessLog, relayLog: AccessLog? = nil,
@@ -46,7 +46,7 @@ package struct CoAPInterfaceContext: Sendable {
         self.registry = registry
         self.edge = edge
         self.keeper = keeper
-        self.publicEndpoint = publicEndpoint
+        self.publicEndpoints = publicEndpoints
         self.registryTimeout = registryTimeout
         self.requestTimeout = requestTimeout
         self.limits = limits

@@ -27,6 +27,9 @@ package final class CoAPInterfaceMetrics: Sendable {
         [("direction", $0.direction), ("resource", $0.resource), ("code", "\($0.code)")]
     }
     private let ended = CounterCache<String>(label: "coap.connections.ended") { [("reason", $0)] }
+    private let refused = CounterCache<ListenerRefusal>(label: "coap.connections.refused") {
+        [("reason", $0.rawValue)]
+    }
     private let ignored = CounterCache<IgnoredMessage>(label: "coap.messages.ignored") { [("reason", $0.rawValue)] }
     private let assertions = CounterCache<Assertion>(label: "routes.assertions") { [("outcome", $0.rawValue)] }
     private let notices = CounterCache<Notice>(label: "routes.notices") { [("outcome", $0.rawValue)] }
@@ -52,6 +55,8 @@ package final class CoAPInterfaceMetrics: Sendable {
     }
 
     func connectionEnded(_ end: ConnectionEnd) { self.ended.count(end.reason) }
+    /// A connection that never came to CoAP.
+    func refusedConnection(_ refusal: ListenerRefusal) { self.refused.count(refusal) }
     func ignored(_ message: IgnoredMessage) { self.ignored.count(message) }
     func asserted(_ outcome: Assertion) { self.assertions.count(outcome) }
     func noticed(_ outcome: Notice) { self.notices.count(outcome) }

@@ -1,3 +1,4 @@
+import Certificates
 import Cloud
 import CoAP
 import CoAPTransport
@@ -10,6 +11,8 @@ import ServiceShell
 /// Lives on its connection's event loop; `SessionHandle` is the way in from elsewhere.
 final class DeviceConnection: ConnectionDelegate {
     let context: CoAPInterfaceContext
+    /// What the peer has shown in its TLS handshake.
+    private var certificate: PeerCertificate?
     var machine: SessionMachine
     var connection: CoAPConnection?
     /// Tells whether our event loop slept.
@@ -48,6 +51,10 @@ final class DeviceConnection: ConnectionDelegate {
         self.turn = self.context.watch?.turn(of: connection.eventLoop)
         self.logger.debug("connection opened", metadata: .init([.peerAddress: connection.peerAddress]))
         self.schedule()
+    }
+
+    func connectionSecured(with certificate: PeerCertificate?) {
+        self.certificate = certificate
     }
 
     func connectionReceived(_ request: Request, id: IncomingID) {
@@ -112,6 +119,10 @@ final class DeviceConnection: ConnectionDelegate {
         case .wait:
             break
         case .identify(let id, let request):
+            let device = self.machine.session?.di.text
+            if let refusal = CertificateRule.refusal(of: request, certificate: self.certificate, session: device) {
+                return self.identityAnswered(refusal)
+            }
             self.askedAt = self.context.sessions.revision
             self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
                 this.identityAnswered(response.fromRegistry)
@@ -165,16 +176,17 @@ final class DeviceConnection: ConnectionDelegate {
     /// What the peer dialled: `eps` must be that to the letter, or clients open a second connection. What is configured
     /// comes first, then the Uri-Host it sent, then the address its connection came in on.
     func endpoint(for request: Request) -> String? {
-        if let configured = self.context.publicEndpoint { return configured }
-        guard let local = self.connection?.channel.localAddress, let port = local.port else { return nil }
+        guard let connection = self.connection else { return nil }
+        let scheme = connection.arrival.scheme
+        if let configured = self.context.publicEndpoints.endpoint(for: scheme) { return configured }
+        guard let local = connection.dialledAddress, let port = local.port else { return nil }
         if let host = request.options.first(.uriHost)?.string,
             host.utf8.allSatisfy({ $0.isHostCharacter }), !host.isEmpty
         {
             let named = request.options.first(.uriPort)?.uint ?? UInt64(port)
-            return "coap+tcp://\(host):\(named)"
+            return "\(scheme.rawValue)://\(host):\(named)"
         }
-        guard let ip = local.ipAddress else { return nil }
-        return local.protocol == .inet6 ? "coap+tcp://[\(ip)]:\(port)" : "coap+tcp://\(ip):\(port)"
+        return local.hostAndPort.map { "\(scheme.rawValue)://\($0)" }
     }
 
     func answer(_ id: IncomingID, _ response: Response) {

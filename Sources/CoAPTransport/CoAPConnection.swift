@@ -4,29 +4,33 @@ package import NIOCore
 /// The handle of one connection: the only way into its event loop from elsewhere. Copies name the same connection.
 package struct CoAPConnection: Sendable {
     package let channel: any Channel
+    package let arrival: ConnectionArrival
     private let handler: NIOLoopBound<ConnectionHandler>
     private let endedFuture: EventLoopFuture<ConnectionEnd>
 
     init(channel: any Channel, handler: ConnectionHandler, ended: EventLoopFuture<ConnectionEnd>) {
         self.channel = channel
+        self.arrival = handler.arrival
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
         self.endedFuture = ended
     }
 
     package var eventLoop: any EventLoop { self.channel.eventLoop }
 
-    /// The address of the peer for log lines.
+    /// The address of the peer for log lines: behind a proxy the one the proxy gave.
     package var peerAddress: String {
-        guard let address = self.channel.remoteAddress, let ip = address.ipAddress else { return "unknown" }
-        return address.protocol == .inet6 ? "[\(ip)]:\(address.port ?? 0)" : "\(ip):\(address.port ?? 0)"
+        (self.arrival.peer ?? self.channel.remoteAddress)?.hostAndPort ?? "unknown"
     }
+
+    /// The address the peer dialled, unless something in front of us hid it.
+    package var dialledAddress: SocketAddress? { self.arrival.dialled ?? self.channel.localAddress }
 
     /// Sends a request. `completion` is called exactly once, on the connection's event loop.
     package func send(
         _ request: Request, deadline: NIODeadline,
         completion: @escaping @Sendable (Result<Response, ExchangeError>) -> Void
     ) {
-        self.handler.onLoop { $0.send(request, deadline: deadline, completion: completion) }
+        self.handler.onLoop { $0.exchange(request, deadline: deadline, completion: completion) }
     }
 
     /// Sends a request and waits for its answer. Cancelling the task does not withdraw it.
@@ -69,7 +73,7 @@ package struct CoAPConnection: Sendable {
 
     /// Answers a request of the peer.
     package func respond(to id: IncomingID, with response: Response) {
-        self.handler.onLoop { $0.respond(to: id, with: response) }
+        self.handler.onLoop { $0.answer(id, with: response) }
     }
 
     /// Ends what `TransportLimits.firstMessageBytes` began: who the peer is, is known now.
@@ -129,4 +133,12 @@ package struct CoAPConnection: Sendable {
 private enum ObservationState {
     case begun(ExchangeID)
     case cancelled
+}
+
+extension SocketAddress {
+    /// As in a URI (RFC 3986 §3.2.2); nil for what has no address.
+    package var hostAndPort: String? {
+        guard let ip = self.ipAddress else { return nil }
+        return self.protocol == .inet6 ? "[\(ip)]:\(self.port ?? 0)" : "\(ip):\(self.port ?? 0)"
+    }
 }

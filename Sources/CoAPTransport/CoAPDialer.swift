@@ -2,8 +2,9 @@ package import CoAP
 package import Logging
 package import NIOCore
 import NIOPosix
+import NIOSSL
 
-/// Opens CoAP connections over TCP.
+/// Opens CoAP connections over TCP, TLS and WebSocket.
 package struct CoAPDialer: Sendable {
     private let group: any EventLoopGroup
     private let configuration: ConnectionConfiguration
@@ -25,11 +26,15 @@ package struct CoAPDialer: Sendable {
 
     /// Connects and sends our CSM; the peer's is not waited for (RFC 8323 §5.3).
     /// - Parameters:
+    ///   - transport: what stands between the socket and CoAP.
+    ///   - timeout: for the connection, and once more for handshake and upgrade.
     ///   - server: answers the peer's requests; without one they get 4.04.
     package func connect(
-        host: String, port: Int, timeout: TimeAmount, server: (any Responder)?
+        host: String, port: Int, transport: DialTransport = .tcp, timeout: TimeAmount, server: (any Responder)?
     ) async throws(TransportError) -> CoAPConnection {
-        let connected = self.connect(host: host, port: port, timeout: timeout, on: self.group.next()) {
+        let connected = self.connect(
+            host: host, port: port, transport: transport, timeout: timeout, on: self.group.next()
+        ) {
             ResponderDelegate(server: server)
         }
         do {
@@ -41,20 +46,21 @@ package struct CoAPDialer: Sendable {
 
     /// The same on a certain event loop. Fails with a `TransportError`.
     /// - Parameters:
-    ///   - prepare: puts what stands between the socket and CoAP into the pipeline.
-    ///   - makeDelegate: what stands behind a connection; called on its event loop, once for each address tried.
+    ///   - prepare: puts what stands between the socket and CoAP into the pipeline, if `transport` is not it.
+    ///   - makeDelegate: what stands behind a connection; called on its event loop, at most once for each address
+    ///     tried.
     package func connect(
-        host: String, port: Int, timeout: TimeAmount, on eventLoop: any EventLoop,
+        host: String, port: Int, transport: DialTransport = .tcp, timeout: TimeAmount, on eventLoop: any EventLoop,
         prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in },
         makeDelegate: @escaping @Sendable () -> any ConnectionDelegate
     ) -> EventLoopFuture<CoAPConnection> {
-        let configuration = self.configuration
-        let limits = self.limits
         let turn = self.loopWatch?.turn(of: eventLoop)
-        let logger = self.logger
+        let attempt = DialAttempt(
+            host: host, port: port, transport: transport, timeout: timeout, configuration: self.configuration,
+            limits: self.limits, turn: turn, logger: self.logger, makeDelegate: makeDelegate)
         // A name with several addresses makes several channels, of which one is connected in the end.
         let made = NIOLoopBoundBox.makeBoxSendingValue(
-            [:], as: [ObjectIdentifier: CoAPConnection].self, eventLoop: eventLoop)
+            [:], as: [ObjectIdentifier: EventLoopFuture<CoAPConnection>].self, eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.socketOption(.so_keepalive), value: 1)
@@ -62,13 +68,7 @@ package struct CoAPDialer: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try prepare(channel)
-                    let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
-                    let handler = ConnectionHandler(
-                        configuration: configuration, limits: limits, delegate: makeDelegate(),
-                        tokenSeed: .random(in: .min ... .max), ended: ended, turn: turn, logger: logger)
-                    try channel.pipeline.syncOperations.addHandler(handler)
-                    made.value[ObjectIdentifier(channel)] = CoAPConnection(
-                        channel: channel, handler: handler, ended: ended.futureResult)
+                    made.value[ObjectIdentifier(channel)] = try attempt.fill(channel)
                 }
             }
         // What is an address already needs no thread to resolve it.
@@ -78,14 +78,56 @@ package struct CoAPDialer: Sendable {
             } else {
                 bootstrap.connect(host: host, port: port)
             }
-        return channel.flatMapThrowing { channel in
-            guard let connection = made.value[ObjectIdentifier(channel)] else {
-                throw ChannelError.operationUnsupported
-            }
-            return connection
+        return channel.flatMap { channel in
+            made.value[ObjectIdentifier(channel)]
+                ?? channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
         }.flatMapErrorThrowing { error in
             throw TransportError(connecting: error, to: "\(host):\(port)")
         }
+    }
+}
+
+/// Fills the pipelines of one attempt to connect.
+private struct DialAttempt: Sendable {
+    let host: String
+    let port: Int
+    let transport: DialTransport
+    let timeout: TimeAmount
+    let configuration: ConnectionConfiguration
+    let limits: TransportLimits
+    let turn: LoopTurn?
+    let logger: Logger
+    let makeDelegate: @Sendable () -> any ConnectionDelegate
+
+    /// The connection, once everything in front of CoAP is done.
+    func fill(_ channel: any Channel) throws -> EventLoopFuture<CoAPConnection> {
+        let scheme = self.transport.scheme
+        guard scheme != .tcp else { return channel.eventLoop.makeSucceededFuture(try self.addCoAP(to: channel)) }
+        let pipeline = channel.pipeline.syncOperations
+        if let tls = try self.transport.tlsHandler(host: self.host) {
+            try pipeline.addHandler(tls)
+        }
+        if scheme.isWebSocket {
+            try DialFront.addUpgrade(to: pipeline, limits: self.configuration.limits)
+        }
+        let ready = channel.eventLoop.makePromise(of: CoAPConnection.self)
+        try pipeline.addHandler(
+            DialFront(
+                scheme: scheme, host: "\(self.host):\(self.port)", limits: self.configuration.limits,
+                timeout: self.timeout, ready: ready, makeConnection: self.addCoAP))
+        return ready.futureResult
+    }
+
+    private func addCoAP(to channel: any Channel) throws -> CoAPConnection {
+        let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
+        var arrival = ConnectionArrival()
+        arrival.scheme = self.transport.scheme
+        let handler = ConnectionHandler(
+            configuration: self.configuration, limits: self.limits, delegate: self.makeDelegate(),
+            tokenSeed: .random(in: .min ... .max), ended: ended, turn: self.turn, arrival: arrival,
+            logger: self.logger)
+        try channel.pipeline.syncOperations.addHandler(handler)
+        return CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
     }
 }
 
@@ -151,6 +193,8 @@ extension TransportError {
             self.init(.timedOut, "\(target): no answer to the connection attempt within \(milliseconds) ms")
         case let error as IOError where error.errnoCode == ECONNREFUSED:
             self.init(.refused, "\(target): connection refused: nothing listens there")
+        case let error as NIOSSLError:
+            self.init(.failed, "\(target): the TLS handshake failed: \(error)")
         case let error as SocketAddressError:
             self.init(.unresolved, "\(target): \(error)")
         default:

@@ -1,8 +1,8 @@
+package import Certificates
 package import CoAP
 package import Logging
 package import NIOCore
 import NIOPosix
-import Synchronization
 
 /// Accepts CoAP connections over TCP.
 package final class CoAPListener: Sendable {
@@ -30,7 +30,47 @@ package final class CoAPListener: Sendable {
         prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in },
         makeDelegate: @escaping @Sendable () -> any ConnectionDelegate
     ) async throws -> CoAPListener {
-        let connections = ConnectionSet(maximum: maximumConnections)
+        let acceptor = Acceptor(
+            connections: ConnectionSet(
+                sharing: ListenerGroup(maximumConnections: maximumConnections, limitName: limitName, logger: logger)),
+            configuration: configuration, limits: limits, loopWatch: loopWatch, logger: logger,
+            makeDelegate: makeDelegate)
+        return try await self.bind(host: host, port: port, group: group, acceptor) { channel in
+            try prepare(channel)
+            try acceptor.addCoAP(to: channel, arrival: ConnectionArrival())
+        }
+    }
+
+    /// Binds and accepts at once, for devices and clients.
+    /// - Parameters:
+    ///   - port: 0 for any free one.
+    ///   - proxies: who has to say on whose behalf it connects.
+    ///   - sharing: the listeners that this one shares its places with.
+    ///   - loopWatch: is asked before each read.
+    ///   - makeDelegate: what stands behind a new connection; called on its event loop, once CoAP begins.
+    /// - Throws: what binding failed with, as the system said it: the caller knows which setting moves the port.
+    package static func bind(
+        host: String, port: Int, transport: ListenerTransport, proxies: ProxySources = ProxySources(),
+        sharing: ListenerGroup, group: any EventLoopGroup, configuration: ConnectionConfiguration,
+        limits: TransportLimits = TransportLimits(), loopWatch: LoopWatch? = nil, logger: Logger,
+        makeDelegate: @escaping @Sendable () -> any ConnectionDelegate
+    ) async throws -> CoAPListener {
+        let acceptor = Acceptor(
+            connections: ConnectionSet(sharing: sharing), configuration: configuration, limits: limits,
+            loopWatch: loopWatch, logger: logger, makeDelegate: makeDelegate)
+        let listener = try await self.bind(host: host, port: port, group: group, acceptor) { channel in
+            try acceptor.addFront(to: channel, transport: transport, proxies: proxies)
+        }
+        sharing.opened(transport.scheme, port: listener.port)
+        return listener
+    }
+
+    private static func bind(
+        host: String, port: Int, group: any EventLoopGroup, _ acceptor: Acceptor,
+        fill: @escaping @Sendable (any Channel) throws -> Void
+    ) async throws -> CoAPListener {
+        let connections = acceptor.connections
+        let limits = acceptor.limits
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -45,26 +85,11 @@ package final class CoAPListener: Sendable {
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    guard connections.reserve() else {
-                        if connections.mayWarn(now: .now()) {
-                            logger.warning(
-                                "connection refused: as many as \(limitName) are open",
-                                metadata: ["connections.maximum": "\(maximumConnections)"])
-                        }
-                        throw ChannelError.operationUnsupported
-                    }
+                    guard connections.reserve(channel) else { throw ChannelError.operationUnsupported }
                     // One connection, one place: given back when the channel closes, whatever it came to.
                     let key = ObjectIdentifier(channel as AnyObject)
                     channel.closeFuture.whenComplete { _ in connections.remove(key) }
-                    try prepare(channel)
-                    let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
-                    let handler = ConnectionHandler(
-                        configuration: configuration, limits: limits, delegate: makeDelegate(),
-                        tokenSeed: .random(in: .min ... .max), ended: ended,
-                        turn: loopWatch?.turn(of: channel.eventLoop), logger: logger)
-                    connections.insert(
-                        key, CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult))
-                    try channel.pipeline.syncOperations.addHandler(handler)
+                    try fill(channel)
                 }
             }
             .bind(host: host, port: port)
@@ -90,8 +115,17 @@ package final class CoAPListener: Sendable {
         try? await self.channel.close().get()
     }
 
+    /// Tells those whose certificate has been revoked so, and closes them.
+    package func abortRevoked(_ isRevoked: (PeerCertificate) -> Bool) {
+        for connection in self.connections.all {
+            guard let certificate = connection.arrival.certificate, isRevoked(certificate) else { continue }
+            connection.abort("the certificate of this peer was revoked")
+        }
+    }
+
     /// Closes every connection without a word; those of the event loop the caller is on have ended on return.
     package func closeAll(reason: String) {
+        self.connections.closeOpening()
         for connection in self.connections.all {
             connection.close(reason: reason)
         }
@@ -100,6 +134,7 @@ package final class CoAPListener: Sendable {
     /// Asks every peer to close (RFC 8323 §5.5), waits at most `grace`, then closes the rest. Each is told to hold off
     /// for another time, so that they do not come back all at once.
     package func releaseAll(grace: TimeAmount) async {
+        self.connections.closeOpening()
         let open = self.connections.all
         let deadline = NIODeadline.now() + grace
         let latest = UInt32(clamping: 1 + open.count / Self.returnsPerSecond)
@@ -111,53 +146,6 @@ package final class CoAPListener: Sendable {
         }
         for connection in open {
             _ = await connection.ended
-        }
-    }
-}
-
-/// The open connections of one listener, bounded.
-private final class ConnectionSet: Sendable {
-    private struct State {
-        var reserved = 0
-        var connections: [ObjectIdentifier: CoAPConnection] = [:]
-        var nextWarning = NIODeadline.uptimeNanoseconds(0)
-    }
-
-    private let maximum: Int
-    private let state = Mutex(State())
-
-    init(maximum: Int) {
-        self.maximum = maximum
-    }
-
-    var count: Int { self.state.withLock { $0.reserved } }
-    var all: [CoAPConnection] { self.state.withLock { Array($0.connections.values) } }
-
-    func reserve() -> Bool {
-        self.state.withLock { state in
-            guard state.reserved < self.maximum else { return false }
-            state.reserved += 1
-            return true
-        }
-    }
-
-    /// Once in 10 s: whoever knocks all the time must not fill the log.
-    func mayWarn(now: NIODeadline) -> Bool {
-        self.state.withLock { state in
-            guard state.nextWarning <= now else { return false }
-            state.nextWarning = now + .seconds(10)
-            return true
-        }
-    }
-
-    func insert(_ key: ObjectIdentifier, _ connection: CoAPConnection) {
-        self.state.withLock { $0.connections[key] = connection }
-    }
-
-    func remove(_ key: ObjectIdentifier) {
-        self.state.withLock { state in
-            state.connections[key] = nil
-            state.reserved -= 1
         }
     }
 }

@@ -8,7 +8,7 @@ package protocol ConnectionDelegate: AnyObject {
     /// The connection is up and our CSM is written.
     func connectionOpened(_ connection: CoAPConnection)
     /// The TLS handshake is over, before anything else of the peer: with its certificate if it has shown one that was
-    /// checked. Not called without TLS.
+    /// checked. Called on accepted connections only, and not without TLS.
     func connectionSecured(with certificate: PeerCertificate?)
     /// A request to be answered, once, with `connection.respond(to:with:)`.
     ///
@@ -53,6 +53,8 @@ package struct TransportLimits: Sendable {
     /// Whether to read on while bytes wait for a slow reader. Between our own programs, where requests and answers are
     /// many, two that wait for each other to read would never go on; they are bounded by their window instead.
     package var readsWhileUnwritable: Bool
+    /// How long PROXY header, TLS handshake and upgrade to WebSocket may take together.
+    package var openingTimeout: TimeAmount
     /// How large a message may be before `CoAPConnection.takeLargeMessages`, in bytes; nil: as the configuration says.
     package var firstMessageBytes: Int?
 
@@ -60,7 +62,7 @@ package struct TransportLimits: Sendable {
         messagesPerSecond: Int? = 200, messageBurst: Int = 400, messagesPerTurn: Int = 16,
         outboundBufferBytes: Int = 256 * 1024, slowReaderTimeout: TimeAmount = .seconds(30),
         userTimeoutMilliseconds: Int = 20_000, abortLinger: TimeAmount = .seconds(1),
-        readsWhileUnwritable: Bool = false, firstMessageBytes: Int? = nil
+        readsWhileUnwritable: Bool = false, openingTimeout: TimeAmount = .seconds(10), firstMessageBytes: Int? = nil
     ) {
         self.messagesPerSecond = messagesPerSecond
         self.messageBurst = messageBurst
@@ -70,6 +72,7 @@ package struct TransportLimits: Sendable {
         self.userTimeoutMilliseconds = userTimeoutMilliseconds
         self.abortLinger = abortLinger
         self.readsWhileUnwritable = readsWhileUnwritable
+        self.openingTimeout = openingTimeout
         self.firstMessageBytes = firstMessageBytes
     }
 }

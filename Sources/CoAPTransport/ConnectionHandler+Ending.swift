@@ -87,6 +87,7 @@ extension ConnectionHandler {
     /// with a sign-in that was under way least of all.
     private func tellEnd(_ end: ConnectionEnd) {
         self.timer?.cancel()
+        self.blocks.close()
         self.slowReaderTimer?.cancel()
         self.failRequests()
         guard !self.hasToldDelegate else { return }

@@ -73,14 +73,15 @@ extension ConnectionHandler {
     /// From here on messages may be as large as the configuration says.
     func takeLargeMessages(_ limits: FrameLimits) {
         self.frameLimits = limits
+        self.blocks.isAllowed = true
     }
 
-    private func perform(_ action: ReceiveAction) {
+    func perform(_ action: ReceiveAction) {
         switch action {
         case .ignore(let what):
             self.delegate.connectionIgnored(what)
         case .handle(let id, let request):
-            self.delegate.connectionReceived(request, id: id)
+            self.receive(request, id: id)
         case .reply(let message):
             self.write(message)
             if message.code.kind == .response {

@@ -15,12 +15,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
     typealias Observation = @Sendable (Result<ObservationEvent, ExchangeError>) -> Void
 
     var machine: ConnectionMachine
+    let blocks: Blocks
     var frameLimits: FrameLimits
     let limits: TransportLimits
     let delegate: any ConnectionDelegate
     private let logger: Logger
     let ended: EventLoopPromise<ConnectionEnd>
     let turn: LoopTurn?
+    let arrival: ConnectionArrival
 
     var context: ChannelHandlerContext?
     /// Bytes of messages that are not whole yet, or not handled yet.
@@ -46,10 +48,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     init(
         configuration: ConnectionConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
-        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil, logger: Logger
+        tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil,
+        arrival: ConnectionArrival = ConnectionArrival(), logger: Logger
     ) {
         let now = NIODeadline.now()
         self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
+        self.blocks = Blocks(configuration, isAllowed: limits.firstMessageBytes == nil)
         self.frameLimits = configuration.limits
         if let first = limits.firstMessageBytes {
             self.frameLimits.maximumMessageSize = min(first, configuration.limits.maximumMessageSize)
@@ -61,6 +65,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
         self.ended = ended
         self.turn = turn
+        self.arrival = arrival
         self.logger = logger
     }
 
@@ -83,6 +88,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.flush()
         self.delegate.connectionOpened(
             CoAPConnection(channel: context.channel, handler: self, ended: self.ended.futureResult))
+        if self.arrival.isSecured { self.delegate.connectionSecured(with: self.arrival.certificate) }
         self.schedule()
     }
 
@@ -137,6 +143,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // What carries the messages found one that is none.
+        if let error = error as? DecodeError {
+            return self.perform(.abort(self.machine.malformed(error), .malformed(error)))
+        }
         self.finish(.failed("\(error)"))
     }
 

@@ -1,8 +1,10 @@
+import Certificates
 import Cloud
 import Cluster
 import CoAP
 import CoAPInterface
 import Edge
+import FoundationEssentials
 package import Logging
 import NIOCore
 import Northbound
@@ -24,8 +26,20 @@ package struct EmbeddedGateway: Sendable {
     /// The ports that were taken.
     package struct Ports: Hashable, Sendable {
         package let http: Int
+        /// 0: there is none.
         package let coap: Int
+        /// The other listeners, by the names they have in the ports file.
+        package let more: [String: Int]
         package let admin: Int
+
+        /// All of them, as the ports file names them.
+        package var named: [String: Int] {
+            var named = self.more
+            named["http"] = self.http
+            named["coap"] = self.coap == 0 ? nil : self.coap
+            named["admin"] = self.admin
+            return named
+        }
     }
 
     package let ports: Ports
@@ -36,7 +50,8 @@ package struct EmbeddedGateway: Sendable {
 
     /// Opens the store and takes every port; what it took is given back if the rest cannot be had.
     /// - Parameter makeLogger: gives the logger of each part, by label.
-    /// - Throws: `BindError`, `CloudError` or `KeptFile.Failure`, each with what happened, to what, and what to do.
+    /// - Throws: `BindError`, `CertificateError`, `CloudError` or `KeptFile.Failure`, each with what happened, to what,
+    ///   and what to do.
     package static func start(
         _ configuration: GatewayConfiguration, metrics: MetricsRegistry,
         makeLogger: @escaping @Sendable (String) -> Logger = { Logger(label: $0) }
@@ -54,28 +69,59 @@ package struct EmbeddedGateway: Sendable {
         _ configuration: GatewayConfiguration, _ context: ProgramContext, _ store: EmbeddedStore
     ) async throws -> EmbeddedGateway {
         let inside = Inside(configuration, context, store)
+        let shown = try Certified(configuration, sid: store.sid, logger: context.logger("tls"))
         let devices = try await context.bindDevices(
-            configuration.devices,
+            configuration.devices, shown.toDevices,
             CoAPInterfaceContext(
                 registry: inside.registry, edge: inside.edge, keeper: inside.keeper,
-                publicEndpoint: configuration.devices.publicEndpoint,
+                publicEndpoints: configuration.devices.publicEndpoints,
                 requestTimeout: .init(configuration.requests.timeout), accessLog: inside.logs.devices,
                 relayLog: inside.logs.relay, metrics: inside.metrics,
                 logger: context.logger("coap-interface")))
         let http = try await context.bindHTTP(
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
             registry: RegistryClient(inside.registry), devices: inside.edge, presence: inside.routes,
-            sessions: inside.sessions, accessLog: inside.logs.northbound)
+            sessions: inside.sessions, events: inside.events, streams: inside.streams,
+            certificates: shown.overHTTP,
+            accessLog: inside.logs.northbound)
         context.readiness.pass("store")
         let admin = try await context.bindAdmin(
             logs: inside.logs.byName, served: ["northbound", "coap-interface"], sessions: { inside.sessions.count })
         return EmbeddedGateway(
-            ports: Ports(http: http.port, coap: devices.port, admin: admin.port),
+            ports: Ports(
+                http: http.port, coap: devices.port,
+                more: devices.namedPorts.filter { $0.key != "coap" }
+                    .merging(http.securePort.map { ["https": $0] } ?? [:]) { $1 },
+                admin: admin.port),
             sid: store.sid,
             services: [
                 context.loops, store, inside.desk, inside.housekeeping, admin, inside.keeper, devices, http,
                 EdgeStop(edge: inside.edge),
-            ])
+            ] + CertificateWatch.services(shown.toDevices) + CertificateWatch.services(shown.overHTTP))
+    }
+}
+
+/// What the listeners with TLS show: what is configured, else certificates of an authority made at the first start.
+private struct Certified {
+    let toDevices: ServerCertificates?
+    let overHTTP: ServerCertificates?
+
+    init(_ configuration: GatewayConfiguration, sid: String, logger: Logger) throws(CertificateError) {
+        var made: DevelopmentAuthority.Prepared?
+        if configuration.tls.files == nil, configuration.isDevelopmentCertificateShown {
+            let prepared = try DevelopmentAuthority.prepare(
+                in: configuration.certificatesDirectory, sid: sid, hostNames: [ProcessInfo.processInfo.hostName])
+            if prepared.madeAuthority {
+                logger.info(
+                    "an authority for development was made: clients that use TLS have to trust it",
+                    metadata: .init([.path: prepared.authority]))
+            }
+            made = prepared
+        }
+        let own = made.map { ServerCertificates.Files(certificate: $0.certificate, key: $0.key) }
+        self.toDevices = try configuration.tls.certificates(sid: sid, otherwise: own, logger: logger)
+        self.overHTTP = try configuration.http.certificates(
+            otherwise: configuration.tls.files ?? own, logger: logger)
     }
 }
 
@@ -83,6 +129,9 @@ package struct EmbeddedGateway: Sendable {
 private struct Inside {
     let logs: AccessLogs
     let sessions = SessionTable()
+    /// Event streams over HTTP.
+    let streams = OpenStreams()
+    let events: InMemoryEventLog
     let routes: InMemoryRouteStore
     let housekeeping: Housekeeping
     let desk: RegistryResponder
@@ -95,20 +144,28 @@ private struct Inside {
     init(_ configuration: GatewayConfiguration, _ context: ProgramContext, _ store: EmbeddedStore) {
         let clock = SystemWallClock()
         let events = InMemoryEventLog(clock: clock)
-        let sessions = self.sessions
+        self.events = events
+        let (sessions, streams) = (self.sessions, self.streams)
         self.logs = AccessLogs(context)
         self.routes = InMemoryRouteStore(clock: clock)
         let news = IdentityNews(
             events: events, clock: clock, logger: context.logger("coap-gateway"),
-            endSessions: { sessions.endNow($0, reason: $1) })
+            endSessions: { devices, reason in
+                sessions.endNow(devices, reason: reason)
+                streams.end(devices)
+            })
         let identity = Identity(
             store: store.store, clock: clock, sealer: store.sealer, configuration: configuration.tokens.identity,
             observer: news.tell)
         self.housekeeping = Housekeeping(identity: identity, logger: context.logger("housekeeping"))
         self.desk = RegistryResponder(
-            identity: identity, directory: Directory(store: store.store, clock: clock), accessLog: self.logs.registry,
-            logger: context.logger("registry"),
-            endSessions: { sessions.endNow($0, reason: "the registration was deleted") })
+            identity: identity, directory: Directory(store: store.store, clock: clock, observer: news.tell),
+            configuration: RegistryConfiguration(redirectURI: configuration.tokens.redirectURI),
+            accessLog: self.logs.registry, logger: context.logger("registry"),
+            endSessions: { devices in
+                sessions.endNow(devices, reason: "the registration was deleted")
+                streams.end(devices)
+            })
         self.registry = PagingRegistry(self.desk)
         let pod = Pod(name: PodSettings.bootName(of: "coap-gateway"))
         self.keeper = RouteKeeper(

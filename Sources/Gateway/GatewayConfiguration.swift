@@ -1,4 +1,5 @@
 package import Cluster
+import CoAPInterface
 package import ServiceShell
 
 /// Everything `coap-gateway` can be told at its start, read and checked before anything begins.
@@ -8,6 +9,7 @@ package struct GatewayConfiguration: ServerConfiguration {
     package var process: ProcessSettings
     package var http: HTTPSettings
     package var devices: DeviceSettings
+    package var tls: TLSSettings
     package var requests: RequestSettings
     package var dataDirectory: String
     package var tokens: TokenSettings
@@ -32,7 +34,8 @@ package struct GatewayConfiguration: ServerConfiguration {
     package static let program = ProgramDescription(
         name: "coap-gateway",
         abstract: "An OCF cloud in one process: devices over CoAP/TCP, apps over HTTP, SQLite in a directory.",
-        settings: HTTPSettings.declarations + DeviceSettings.declarations + RequestSettings.declarations
+        settings: HTTPSettings.declarations + DeviceSettings.declarations + TLSSettings.declarations
+            + RequestSettings.declarations
             + [Keys.dataDirectory.declaration] + TokenSettings.declarations
             + [Keys.tokenSealKey.declaration, SealKeys.previous.declaration, Keys.sid.declaration]
             + ProcessSettings.declarations,
@@ -44,6 +47,7 @@ package struct GatewayConfiguration: ServerConfiguration {
             arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
         self.http = HTTPSettings(&reader)
         self.devices = DeviceSettings(&reader)
+        self.tls = TLSSettings(&reader)
         self.requests = RequestSettings(&reader)
         self.dataDirectory = reader.read(Keys.dataDirectory)
         self.tokens = TokenSettings(&reader)
@@ -52,8 +56,12 @@ package struct GatewayConfiguration: ServerConfiguration {
         self.sid = reader.read(Keys.sid)
         self.process = ProcessSettings(&reader)
         self.warnings = old.warnings + reader.warnings
+        // There is always a certificate: one is made for development if none is given.
+        self.devices.check(hasCertificate: true, &reader)
         reader.rejectShared(ports: [
-            "HTTP_PORT": self.http.port, "COAP_PORT": self.devices.port, "ADMIN_PORT": self.process.adminPort,
+            "HTTP_PORT": self.http.port, "HTTPS_PORT": self.http.securePort, "COAP_PORT": self.devices.port,
+            "COAPS_PORT": self.devices.securePortWithCertificate, "COAP_WS_PORT": self.devices.webSocketPort,
+            "COAPS_WS_PORT": self.devices.secureWebSocketPort, "ADMIN_PORT": self.process.adminPort,
         ])
         try reader.finish()
         SizeOrder.check()
@@ -61,10 +69,20 @@ package struct GatewayConfiguration: ServerConfiguration {
 
     package var stopTime: Duration { self.requests.stopTime }
 
+    /// Where the authority for development is kept.
+    package var certificatesDirectory: String { "\(self.dataDirectory)/tls" }
+
+    /// Whether any listener would show its certificate.
+    package var isDevelopmentCertificateShown: Bool {
+        self.tls.files == nil
+            && (self.devices.securePortWithCertificate != nil || self.devices.secureWebSocketPort != nil
+                || (self.http.securePort != nil && self.http.files == nil))
+    }
+
     /// What clients dial: the public endpoint, or where we listen.
     ///
     /// - Parameter port: The port that was taken for CoAP.
     package func endpoint(port: Int) -> String {
-        self.devices.publicEndpoint ?? "coap+tcp://\(self.process.host):\(port)"
+        self.devices.publicEndpoints.first ?? "coap+tcp://\(self.process.host):\(port)"
     }
 }

@@ -8,7 +8,7 @@ package enum GatewayProgram: ServerProgram {
     ) async throws -> StartedProgram {
         let gateway = try await EmbeddedGateway.start(configuration, metrics: metrics)
         return StartedProgram(
-            ports: ["http": gateway.ports.http, "coap": gateway.ports.coap, "admin": gateway.ports.admin],
+            ports: gateway.ports.named,
             services: gateway.services, details: ["data": configuration.dataDirectory, "sid": gateway.sid])
     }
 
@@ -26,7 +26,7 @@ package enum GatewayProgram: ServerProgram {
 
             coap-gateway is up; Ctrl-C stops it.
               HTTP      http://\(host):\(http)
-              CoAP/TCP  \(configuration.endpoint(port: coap))
+              \(Self.moreLines(configuration, ports))
               admin     http://\(host):\(ports["admin"] ?? 0)/status
               data      \(configuration.dataDirectory)
             Next, in another terminal (README.md has the whole session):
@@ -34,6 +34,23 @@ package enum GatewayProgram: ServerProgram {
               .build/release/mock-device\(device)
 
             """
+    }
+
+    /// A line for each other listener, and what to trust.
+    private static func moreLines(_ configuration: GatewayConfiguration, _ ports: [String: Int]) -> String {
+        let host = configuration.process.host
+        var lines: [String] = []
+        if let https = ports["https"] { lines.append("HTTPS     https://\(host):\(https)") }
+        if let coap = ports["coap"] { lines.append("CoAP/TCP  \(configuration.endpoint(port: coap))") }
+        for (name, label, scheme) in [
+            ("coaps", "CoAP/TLS ", "coaps+tcp"), ("ws", "CoAP/WS  ", "coap+ws"), ("wss", "CoAP/WSS ", "coaps+ws"),
+        ] {
+            if let port = ports[name] { lines.append("\(label) \(scheme)://\(host):\(port)") }
+        }
+        if configuration.isDevelopmentCertificateShown {
+            lines.append("trust     \(configuration.certificatesDirectory)/ca.pem")
+        }
+        return lines.joined(separator: "\n  ")
     }
 
     package static func sentence(_ error: any Error) -> String { Failures.sentence(error) }

@@ -12,6 +12,8 @@ package struct HopLimits: Sendable {
     package var maximumObservationBytes = 8 << 20
     /// The largest message, in bytes: a device's largest, and what the hop adds to it.
     package var maximumMessageSize = 1 << 20 | 1 << 16
+    /// Above this a body goes in blocks, in bytes.
+    package var blockThreshold = 16 << 10
     /// Connections we accept, and how many of them may be without proof at one time.
     package var maximumConnections = 4096
     package var maximumUnproven = 256
@@ -64,7 +66,19 @@ package struct HopLimits: Sendable {
     private var common: ConnectionConfiguration {
         ConnectionConfiguration(
             limits: FrameLimits(maximumMessageSize: self.maximumMessageSize), releaseGrace: self.releaseGrace,
-            isInternal: true)
+            isInternal: true, blocks: self.blocks)
+    }
+
+    /// A large body crosses in blocks, so that a small message waits behind one of them at most. The window counts
+    /// whole requests, so it holds for what of them has come so far as well.
+    private var blocks: BlockLimits {
+        var blocks = BlockLimits(bodyBytes: self.maximumMessageSize)
+        blocks.threshold = self.blockThreshold
+        blocks.uploads = self.window.requests
+        blocks.uploadBytes = max(self.window.bytes, self.maximumMessageSize)
+        blocks.keptAnswers = self.window.requests
+        blocks.keptBytes = self.window.bytes
+        return blocks
     }
 
     /// Before the proof a message is small; afterwards nothing stops the reading.

@@ -67,6 +67,11 @@ enum Advice {
         case .timedOut:
             "Nothing answers at all: a firewall, or the wrong address. Any command tries again; --address HOST:PORT "
                 + "names another place."
+        case .untrusted:
+            "The cloud's certificate comes from no authority believed here, or not for this name. Start again with "
+                + "--ca FILE, the PEM file of the cloud's authority: ca.pem, where coap-gateway keeps its data."
+        case .unusableCertificates:
+            "Look at --ca, --certificate and --key: PEM files, readable, the key belonging to the certificate."
         case .other:
             "Any command tries again; --address HOST:PORT names another place."
         }

@@ -27,6 +27,10 @@ package struct ConnectFailure: Error, Sendable, Hashable {
         case refused
         /// No answer in time.
         case timedOut
+        /// The cloud's certificate comes from nobody we believe, or names somebody else.
+        case untrusted
+        /// A file of `--ca`, `--certificate` or `--key`.
+        case unusableCertificates
         case other
     }
 

@@ -21,7 +21,8 @@ package struct InteractiveCommand: AsyncParsableCommand {
 
     @Option(
         help: .init(
-            "Where the cloud listens: HOST, HOST:PORT, [IPV6]:PORT or coap+tcp://HOST:PORT.", valueName: "address"),
+            "Where the cloud listens: HOST, HOST:PORT, [IPV6]:PORT or coap+tcp://HOST:PORT; coaps+tcp:// for TLS, "
+                + "coap+ws:// and coaps+ws:// for WebSocket.", valueName: "address"),
         transform: InteractiveCommand.address
     )
     var address: ServerAddress?
@@ -45,6 +46,17 @@ package struct InteractiveCommand: AsyncParsableCommand {
         help: .init("Keep the tokens in this file (mode 0600) and start from them the next time.", valueName: "file")
     )
     var state: String?
+
+    @Option(
+        help: .init(
+            "Whom to believe over TLS: a PEM file of authorities (default: those of the system).", valueName: "file"))
+    var ca: String?
+
+    @Option(help: .init("The certificate to show over TLS, a PEM file.", valueName: "file"))
+    var certificate: String?
+
+    @Option(help: .init("The key of that certificate, a PEM file.", valueName: "file"))
+    var key: String?
 
     @Flag(help: "Show short hashes where register and refresh would show the tokens.")
     var quietTokens = false
@@ -78,6 +90,9 @@ package struct InteractiveCommand: AsyncParsableCommand {
             let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
             throw ValidationError("--log-level is \"\(sanitized(level, limit: 40))\"; it is one of \(levels)")
         }
+        guard (self.certificate == nil) == (self.key == nil) else {
+            throw ValidationError("--certificate and --key go together")
+        }
         _ = try self.answers()
     }
 
@@ -87,7 +102,10 @@ package struct InteractiveCommand: AsyncParsableCommand {
         let console = Console(isTerminal: isTerminal)
         let shell = InteractiveShell(
             setup: try self.setup(), lines: input, console: console,
-            dialer: TCPDialer(CoAPDialer(group: group, logger: self.logger)), eventLoop: group.next()
+            dialer: TCPDialer(
+                CoAPDialer(group: group, logger: self.logger),
+                trust: TLSTrust(authorities: self.ca, certificate: self.certificate, key: self.key)),
+            eventLoop: group.next()
         )
         let status = await withTaskGroup(of: Void.self, returning: Int32.self) { output in
             output.addTask { await console.run(writeToStandardOutput) }

@@ -1,24 +1,45 @@
-/// Where a cloud listens: a host and a TCP port.
-package struct ServerAddress: Hashable, Sendable {
-    /// The port of `coap+tcp` (RFC 8323 §8.1).
-    package static let defaultPort = 5683
+package import CoAPTransport
 
+extension URIScheme {
+    /// Where a cloud listens unless it says otherwise (RFC 8323 §8).
+    package var defaultPort: Int {
+        switch self {
+        case .tcp: 5683
+        case .tls: 5684
+        case .webSocket: 80
+        case .secureWebSocket: 443
+        }
+    }
+}
+
+/// Where a cloud listens: a host and a TCP port, and what is spoken there.
+package struct ServerAddress: Hashable, Sendable {
+    package typealias Scheme = URIScheme
+
+    /// The port of `coap+tcp` (RFC 8323 §8.1).
+    package static let defaultPort = Scheme.tcp.defaultPort
+
+    package let scheme: Scheme
     /// A name or an IP address, without brackets.
     package let host: String
     /// 1…65535.
     package let port: Int
 
-    package init(host: String, port: Int) {
+    package init(_ scheme: Scheme = .tcp, host: String, port: Int) {
+        self.scheme = scheme
         self.host = host
         self.port = port
     }
 
-    /// Reads `host`, `host:port`, `[v6]`, `[v6]:port`, each with or without `coap+tcp://` before it.
+    /// Reads `host`, `host:port`, `[v6]`, `[v6]:port`, each with or without a scheme and `://` before it; without one
+    /// it is `coap+tcp`.
     package init(parsing text: String) throws(AddressError) {
         var rest = text.trimmed
+        var scheme = Scheme.tcp
         if let separator = rest.range(ofFirst: "://") {
-            let scheme = rest[..<separator.lowerBound].lowercased()
-            guard scheme == "coap+tcp" else { throw AddressError(.scheme(scheme), text) }
+            let word = rest[..<separator.lowerBound].lowercased()
+            guard let known = Scheme(rawValue: word) else { throw AddressError(.scheme(word), text) }
+            scheme = known
             rest = String(rest[separator.upperBound...])
             if rest.hasSuffix("/") {
                 rest.removeLast()
@@ -31,12 +52,13 @@ package struct ServerAddress: Hashable, Sendable {
         }
         let (host, port) = try Self.split(rest, of: text)
         guard !host.isEmpty else { throw AddressError(.noHost, text) }
+        self.scheme = scheme
         self.host = host
-        self.port = try Self.number(port, of: text)
+        self.port = try Self.number(port, of: text) ?? scheme.defaultPort
     }
 
-    private static func number(_ digits: String?, of text: String) throws(AddressError) -> Int {
-        guard let digits else { return Self.defaultPort }
+    private static func number(_ digits: String?, of text: String) throws(AddressError) -> Int? {
+        guard let digits else { return nil }
         guard digits.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
             let number = Int(digits), (1...65535).contains(number)
         else { throw AddressError(.port(digits), text) }
@@ -68,8 +90,16 @@ package struct ServerAddress: Hashable, Sendable {
 
 extension ServerAddress: CustomStringConvertible {
     /// `host:port`, or `[v6]:port`.
-    package var description: String {
+    package var authority: String {
         self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
+
+    /// `scheme://host:port`.
+    package var url: String { "\(self.scheme.rawValue)://\(self.authority)" }
+
+    /// As it can be read again: the authority, behind the scheme unless that is `coap+tcp`.
+    package var description: String {
+        self.scheme == .tcp ? self.authority : self.url
     }
 }
 
@@ -106,9 +136,9 @@ extension AddressError: CustomStringConvertible {
             case .bracket: "has a bracket out of place"
             case .bareIPv6: "has several colons; an IPv6 address stands in brackets"
             case .port(let port): "has the port \"\(sanitized(port, limit: 20))\"; a port is a number from 1 to 65535"
-            case .scheme("coaps+tcp"):
-                "asks for TLS, which this device does not speak yet; use the cloud's plain port, 5683 as a rule"
-            case .scheme(let scheme): "has the scheme \"\(sanitized(scheme, limit: 20))\"; only coap+tcp is spoken here"
+            case .scheme(let scheme):
+                "has the scheme \"\(sanitized(scheme, limit: 20))\"; what is spoken here is "
+                    + ServerAddress.Scheme.allCases.map(\.rawValue).joined(separator: ", ")
             }
         return "The address \"\(shown)\" \(problem). Write HOST, HOST:PORT, [IPV6]:PORT or coap+tcp://HOST:PORT."
     }

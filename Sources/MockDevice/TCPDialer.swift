@@ -2,25 +2,42 @@ package import CoAP
 package import CoAPTransport
 import NIOCore
 
-/// Reaches clouds over TCP.
+/// Reaches clouds over TCP, with TLS and WebSocket where the address asks for them.
 package struct TCPDialer: CloudDialer {
     private let dialer: CoAPDialer
+    private let trust: TLSTrust
 
-    package init(_ dialer: CoAPDialer) {
+    package init(_ dialer: CoAPDialer, trust: TLSTrust = TLSTrust()) {
         self.dialer = dialer
+        self.trust = trust
     }
 
     package func connect(
         to address: ServerAddress, timeout: Duration, server: any Responder,
     ) async throws(ConnectFailure) -> any CloudConnection {
+        let transport = try self.transport(address.scheme)
         do throws(TransportError) {
             return TCPConnection(
                 connection: try await self.dialer.connect(
-                    host: address.host, port: address.port, timeout: TimeAmount(timeout), server: server
+                    host: address.host, port: address.port, transport: transport, timeout: TimeAmount(timeout),
+                    server: server
                 )
             )
         } catch {
             throw ConnectFailure(error, address)
+        }
+    }
+
+    private func transport(_ scheme: URIScheme) throws(ConnectFailure) -> DialTransport {
+        do {
+            return switch scheme {
+            case .tcp: .tcp
+            case .tls: .tls(try self.trust.context())
+            case .webSocket: .webSocket
+            case .secureWebSocket: .secureWebSocket(try self.trust.context())
+            }
+        } catch {
+            throw ConnectFailure(.unusableCertificates, message: "the certificates cannot be used: \(error)")
         }
     }
 }
@@ -52,6 +69,9 @@ extension ConnectFailure {
             case .unresolved: .unresolvable
             case .refused: .refused
             case .timedOut: .timedOut
+            // BoringSSL's word for a chain that leads to no authority of ours, or a name that does not fit.
+            case .failed where error.message.contains("CERTIFICATE_VERIFY_FAILED"): .untrusted
+            case .failed where error.message.contains("unableToValidateCertificate"): .untrusted
             case .failed: .other
             }
         // Whoever reads it knows the address by then.

@@ -15,6 +15,9 @@ package struct Endpoint: Hashable, Sendable {
         case discover
         case listDevices
         case showDevice
+        case followEvents
+        case listMediators
+        case deleteMediator
         case deleteUser
         case deleteClient
         case deleteDevice

@@ -22,9 +22,13 @@ package enum EndpointTable {
             Endpoint(.get, "/oic/res", .discover, [.user, .client], "Lists resources of the owner's devices."),
             Endpoint(.get, "/devices", .listDevices, [.user, .client], "Lists the owner's devices."),
             Endpoint(.get, "/devices/{di}", .showDevice, [.user, .client], "A device of the owner."),
+            Endpoint(
+                .get, "/events", .followEvents, [.user, .client], "What happens to the owner's devices, as it does."),
             Endpoint(.delete, "/devices/{di}", .deleteDevice, [.user], "A device of the user."),
             Endpoint(
                 .delete, "/clients/{di}", .deleteClient, [.user, .client], "A client of the user; a client itself."),
+            Endpoint(.get, "/mediators", .listMediators, [.user], "Lists the user's mediators, without their tokens."),
+            Endpoint(.delete, "/mediators/{id}", .deleteMediator, [.user], "A mediator of the user."),
             Endpoint(.delete, "/users/{uid}", .deleteUser, [.user], "The user himself."),
             Endpoint(.get, "/openapi.yaml", .openAPI, [], "Anybody."),
             Endpoint(.get, "/errors", .errors, [], "Anybody."),

@@ -9,6 +9,8 @@ package struct HTTPAnswer: Hashable, Sendable {
     package var status: Int
     package var fields: HTTPFields
     package var body: ByteBuffer
+    /// Stands for the body where it has no end yet.
+    package var stream: EventStream?
 
     package init(status: Int, fields: HTTPFields = [:], body: ByteBuffer = ByteBuffer()) {
         self.status = status
@@ -66,8 +68,9 @@ extension ProblemKind {
         case .badTarget, .badHeader, .badBody, .badField, .badRequest, .unauthorized, .wrongPrincipal, .notYours,
             .forbidden, .registrationClosed, .notFound, .unknownDevice, .methodNotAllowed, .notAcceptable, .conflict,
             .userExists, .preconditionFailed, .targetTooLong, .unsupportedMediaType, .tooManyRequests,
-            .tooManyInFlight, .internalError, .methodNotImplemented, .deviceAnswer, .badDeviceAnswer,
-            .outcomeUnknown, .offline, .moving, .deviceBusy, .overloaded, .unavailable, .routesUnavailable, .noAnswer:
+            .tooManyInFlight, .tooManyStreams, .internalError, .methodNotImplemented, .notObservable, .deviceAnswer,
+            .badDeviceAnswer, .outcomeUnknown, .offline, .moving, .deviceBusy, .overloaded, .unavailable,
+            .routesUnavailable, .noAnswer:
             false
         }
     }

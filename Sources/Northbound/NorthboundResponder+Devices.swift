@@ -16,32 +16,45 @@ extension NorthboundResponder {
             throw self.wrongDevice(Problem(.unknownDevice), principal)
         }
         scope.device = di
-        let exchange = try DeviceExchange(
+        let isStream = Self.wantsEvents(scope)
+        var fields = scope.fields
+        if isStream {
+            // Each event is a whole representation, in JSON.
+            fields[.accept] = nil
+            fields[.ifNoneMatch] = nil
+        }
+        var exchange = try DeviceExchange(
             DeviceHTTPRequest(
                 method: scope.method, device: di, segments: scope.parameters.rest, queries: scope.target.queries,
-                fields: scope.fields, body: try await self.body(of: scope)))
-        var request = exchange.request
-        request.options.fence = Fence(uid: principal.uid.text)
-        request.options.requestID = scope.id
+                fields: fields, body: try await self.body(of: scope)))
+        exchange.request.options.fence = Fence(uid: principal.uid.text)
+        exchange.request.options.requestID = scope.id
         // RFC 9110 §9.2.2. What the device gets is a POST, which says nothing about that.
-        request.options.isIdempotent = scope.method == .put
-        request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
+        exchange.request.options.isIdempotent = scope.method == .put
+        exchange.request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
+        if isStream { return try await self.observeDevice(exchange, &scope) }
 
-        guard let answer = await self.ask(request, scope) else {
+        guard let answer = await self.ask(exchange.request, scope) else {
             scope.delivery = .unknown
             throw Problem(.noAnswer)
         }
-        if let undelivered = answer.options.undelivered {
-            scope.delivery = .undelivered
-            switch answer.code {
-            case .notFound: throw self.wrongDevice(Problem(.unknownDevice), principal)
-            case .forbidden: throw self.wrongDevice(Problem(.notYours), principal)
-            default: throw Problem(undelivered)
+        return try self.answer(answer, to: exchange, &scope)
+    }
+
+    /// What the client gets for an answer.
+    ///
+    /// - Throws: the problem, where nobody got the request, nobody knows what became of it, or the device told it in
+    ///   words.
+    func answer(
+        _ answer: CoAP.Response, to exchange: DeviceExchange, _ scope: inout RequestScope
+    ) throws(Problem) -> HTTPAnswer {
+        if answer.options.undelivered != nil { scope.delivery = .undelivered }
+        if answer.options.unknownOutcome != nil { scope.delivery = .unknown }
+        if let problem = Problem(undelivered: answer) {
+            switch problem.kind {
+            case .unknownDevice, .notYours: throw self.wrongDevice(problem, try scope.authenticated())
+            default: throw problem
             }
-        }
-        if let unknown = answer.options.unknownOutcome {
-            scope.delivery = .unknown
-            throw Problem(unknown)
         }
         return try HTTPAnswer(device: answer, to: exchange)
     }
@@ -62,7 +75,7 @@ extension NorthboundResponder {
     }
 
     /// How long after the deadline an answer is still waited for: whoever is asked knows better what happened.
-    private static var patience: Duration { .milliseconds(500) }
+    static var patience: Duration { .milliseconds(500) }
 }
 
 /// Resumes its continuation with what comes first, and forgets the rest.

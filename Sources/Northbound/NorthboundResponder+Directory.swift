@@ -1,5 +1,6 @@
 import CBOR
 import Cloud
+import CoAP
 import OCF
 
 // What there is, and taking it away.
@@ -72,10 +73,39 @@ extension NorthboundResponder {
             throw Problem(.notYours, "A user's token can only delete that user.")
         }
         let gone = try await self.registry.deleteUser(principal.uid, call: scope.call)
+        self.streams.end(.user(principal.uid))
         return await self.deleted(gone)
     }
 
+    func listMediators(_ scope: RequestScope) async throws -> HTTPAnswer {
+        let principal = try scope.authenticated()
+        let mediators = try await self.registry.mediators(of: principal.uid, call: scope.call)
+        let items = mediators.map { mediator in
+            var members: [DataItem.Pair] = [
+                .init("id", .text(mediator.id)), .init("created", .text(mediator.createdAt.internetDate)),
+            ]
+            if let used = mediator.lastUsed { members.append(.init("used", .text(used.internetDate))) }
+            return DataItem.map(members)
+        }
+        return .json(.map(["mediators": .array(items)]))
+    }
+
+    func deleteMediator(_ scope: RequestScope) async throws -> HTTPAnswer {
+        let principal = try scope.authenticated()
+        let id = scope.parameters.named["id"] ?? ""
+        // Other users' mediators cannot be told from those that never were; guessing is limited as that of devices.
+        do throws(RegistryError) {
+            try await self.registry.deleteMediator(id, of: principal.uid, call: scope.call)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            throw self.wrongDevice(
+                Problem(.notFound, "You have no mediator \(id).", remedy: "GET /mediators lists yours."), principal)
+        }
+        return .noContent
+    }
+
     private func deleted(_ devices: [DeviceID]) async -> HTTPAnswer {
+        self.streams.end(devices)
         if !devices.isEmpty { await self.sessions.end(devices, reason: "deleted") }
         return .noContent
     }

@@ -18,6 +18,7 @@ package struct NorthboundResponder: Sendable {
     let devices: any Responder
     let presence: any PresenceReader
     let sessions: any SessionEnder
+    let events: any EventHistory
     let accessLog: AccessLog
     let logger: Logger
     let clock: any WallClock
@@ -25,17 +26,23 @@ package struct NorthboundResponder: Sendable {
     let limits: RequestLimits
     let dates: HTTPDates
     let metrics: NorthboundMetrics
+    /// The event streams that are open.
+    package let streams: OpenStreams
 
     /// - Parameters:
     ///   - devices: answers requests whose Uri-Path begins with a device's id, and compares their fence.
     ///   - presence: who is online.
     ///   - sessions: ends the sessions of what was deleted.
+    ///   - events: what happens to the owners' devices.
+    ///   - streams: made here unless somebody else must be able to end some.
     package init(
         configuration: NorthboundConfiguration,
         registry: any RegistryAccess,
         devices: any Responder,
         presence: any PresenceReader,
         sessions: any SessionEnder,
+        events: any EventHistory,
+        streams: OpenStreams? = nil,
         accessLog: AccessLog,
         logger: Logger,
         clock: any WallClock = SystemWallClock(),
@@ -45,6 +52,7 @@ package struct NorthboundResponder: Sendable {
         self.devices = devices
         self.presence = presence
         self.sessions = sessions
+        self.events = events
         self.accessLog = accessLog
         self.logger = logger
         self.clock = clock
@@ -54,6 +62,13 @@ package struct NorthboundResponder: Sendable {
             registrationBurst: configuration.registrationBurst, wrongDeviceBurst: configuration.wrongDeviceBurst)
         self.dates = HTTPDates(clock: clock)
         self.metrics = NorthboundMetrics()
+        self.streams = streams ?? OpenStreams(
+            maximum: configuration.maximumStreams, maximumPerOwner: configuration.maximumStreamsPerOwner)
+    }
+
+    /// What must run as long as requests are answered.
+    func run() async {
+        await EventFeed(log: self.events, streams: self.streams, period: self.configuration.eventPeriod).run()
     }
 
     /// How many requests are being answered now.
@@ -166,6 +181,9 @@ package struct NorthboundResponder: Sendable {
         case .discover: try await self.discover(scope)
         case .listDevices: try await self.listDevices(scope)
         case .showDevice: try await self.showDevice(&scope)
+        case .followEvents: try self.followEvents(scope)
+        case .listMediators: try await self.listMediators(scope)
+        case .deleteMediator: try await self.deleteMediator(scope)
         case .deleteUser: try await self.deleteUser(scope)
         case .deleteClient: try await self.deleteClient(&scope)
         case .deleteDevice: try await self.deleteDevice(&scope)
@@ -194,6 +212,10 @@ package struct NorthboundResponder: Sendable {
         // RFC 9110 §8.6: no Content-Length in 204; what a GET would have in 304 is not known here.
         guard answer.status != 204, answer.status != 304 else {
             return HummingbirdCore.Response(status: status, headers: fields)
+        }
+        if let stream = answer.stream {
+            return HummingbirdCore.Response(
+                status: status, headers: fields, body: .init { writer in try await stream.run(&writer) })
         }
         fields[.contentLength] = String(answer.body.readableBytes)
         return HummingbirdCore.Response(

@@ -1,6 +1,8 @@
 /// openapi.yaml, as `GET /openapi.yaml` answers it: kept in the program so that it needs no files beside it.
 package enum OpenAPIDocument {
-    package static let text = #"""
+    package static let text = Self.paths + "\n" + Self.components
+
+    private static let paths = #"""
         openapi: 3.1.0
         info:
           title: coap-gateway, northbound
@@ -239,6 +241,67 @@ package enum OpenAPIDocument {
                 "404": {$ref: "#/components/responses/Problem"}
                 "429": {$ref: "#/components/responses/Problem"}
                 default: {$ref: "#/components/responses/Problem"}
+          /events:
+            get:
+              tags: [directory]
+              operationId: followEvents
+              summary: Tells what happens to your devices, as it happens.
+              description: |
+                Server-sent events, at most 16 streams an owner. Each has an `id`, its kind as its name, and `di`, `at`
+                and `text` in JSON: device.signed-in, device.signed-out, device.deleted, device.contested,
+                links.published, links.unpublished, token.reuse; there may be others. `ready` comes first and says
+                where you are. `gap` means that events are lost. `end` is a problem, and the last event.
+
+                The last id in Last-Event-ID, or `after`, goes on behind it, at any northbound; without it the stream
+                begins now. About 1,000 events of the last seven days are kept; `after=0-0` begins with the oldest.
+              security: [{user: []}, {client: []}]
+              parameters:
+                - {name: Last-Event-ID, in: header, schema: {type: string, examples: ["1700000000000-7"]}}
+                - {name: after, in: query, schema: {type: string, examples: ["0-0"]}}
+              responses:
+                "200": {description: The stream., content: {text/event-stream: {schema: {type: string}}}}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /mediators:
+            get:
+              tags: [identity]
+              operationId: listMediators
+              summary: Lists your mediators, without their tokens.
+              security: [{user: []}]
+              responses:
+                "200":
+                  description: All of them.
+                  content:
+                    application/json:
+                      schema:
+                        type: object
+                        required: [mediators]
+                        properties:
+                          mediators: {type: array, items: {$ref: "#/components/schemas/Mediator"}}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
+          /mediators/{id}:
+            parameters:
+              - name: id
+                in: path
+                required: true
+                description: The first 16 hexadecimal digits of the SHA-256 of its token.
+                schema: {type: string, examples: [0123456789abcdef]}
+            delete:
+              tags: [identity]
+              operationId: deleteMediator
+              summary: Deletes a mediator of yours, and every one-time code of yours that nobody has used yet.
+              security: [{user: []}]
+              responses:
+                "204": {description: It is gone.}
+                "401": {$ref: "#/components/responses/Problem"}
+                "403": {$ref: "#/components/responses/Problem"}
+                "404": {$ref: "#/components/responses/Problem"}
+                "429": {$ref: "#/components/responses/Problem"}
+                default: {$ref: "#/components/responses/Problem"}
           /clients/{di}:
             parameters:
               - {$ref: "#/components/parameters/Device"}
@@ -308,6 +371,9 @@ package enum OpenAPIDocument {
               tags: [devices]
               operationId: retrieve
               summary: Retrieves a resource.
+              description: |
+                With Accept: text/event-stream it is observed: a `notification` with the representation in JSON now
+                and each time it changes, and `end`, a problem, when it will tell no more.
               parameters:
                 - {name: If-None-Match, in: header, schema: {type: string}}
               security: [{user: []}, {client: []}]
@@ -365,122 +431,5 @@ package enum OpenAPIDocument {
               summary: Deletes a resource on the device.
               security: [{user: []}, {client: []}]
               responses: *written
-        components:
-          securitySchemes:
-            user:
-              type: http
-              scheme: bearer
-              description: The token of /register/user. `Authorization` takes it with and without the word Bearer.
-            mediator:
-              type: http
-              scheme: bearer
-              description: The token of /provision/mediator.
-            client:
-              type: http
-              scheme: bearer
-              description: The access token of /oic/sec/account or /oic/sec/tokenrefresh.
-          parameters:
-            Device:
-              name: di
-              in: path
-              required: true
-              description: The id of a device or client.
-              schema: {$ref: "#/components/schemas/Id"}
-          requestBodies:
-            Provision:
-              required: true
-              content:
-                application/json:
-                  schema:
-                    type: object
-                    properties:
-                      di:
-                        description: Whom the code is for; without it, it is for whoever uses it first.
-                        $ref: "#/components/schemas/Id"
-            DeviceContent:
-              content:
-                application/json: {schema: true}
-                application/vnd.ocf+cbor: {schema: {type: string, contentEncoding: binary}}
-                "*/*": {schema: {type: string, contentEncoding: binary}}
-          responses:
-            Token:
-              description: The token, shown this once.
-              content:
-                application/json:
-                  schema:
-                    type: object
-                    required: [accesstoken]
-                    properties:
-                      accesstoken: {$ref: "#/components/schemas/Secret"}
-            Credentials:
-              description: The tokens of the client.
-              content:
-                application/json:
-                  schema:
-                    type: object
-                    required: [accesstoken, refreshtoken, expiresin, uid]
-                    properties:
-                      accesstoken: {$ref: "#/components/schemas/Secret"}
-                      refreshtoken: {$ref: "#/components/schemas/Secret"}
-                      expiresin:
-                        type: integer
-                        minimum: -1
-                        description: Seconds the access token lives; -1 is for ever.
-                      uid: {$ref: "#/components/schemas/Id"}
-            DeviceContent:
-              description: What the device answered.
-              headers:
-                ETag: {schema: {type: string}, description: The device's entity tag in hexadecimal digits.}
-              content:
-                application/json: {schema: true}
-                "*/*": {schema: {type: string, contentEncoding: binary}}
-            Problem:
-              description: A problem; GET /errors lists all of them.
-              headers:
-                Retry-After: {schema: {type: integer}, description: Seconds to wait, where waiting helps.}
-              content:
-                application/problem+json: {schema: {$ref: "#/components/schemas/Problem"}}
-          schemas:
-            Id:
-              type: string
-              minLength: 1
-              maxLength: 128
-              description: |
-                Text without blanks, control characters and any of / ? # + $ %. UUIDs are compared without case.
-            Secret:
-              type: string
-              minLength: 1
-              maxLength: 512
-            Device:
-              type: object
-              required: [di, status]
-              properties:
-                di: {$ref: "#/components/schemas/Id"}
-                name: {type: string, description: What the device calls itself.}
-                status: {type: string, enum: [online, offline, unknown]}
-                since: {type: string, format: date-time, description: Since when, where that is known.}
-            Link:
-              type: object
-              required: [href, rt, if]
-              properties:
-                href: {type: string, description: The path to ask this resource under.}
-                di: {$ref: "#/components/schemas/Id"}
-                anchor: {type: string}
-                rt: {type: array, items: {type: string}}
-                if: {type: array, items: {type: string}}
-                p: {type: object, properties: {bm: {type: integer}}}
-                ins: {type: integer}
-            Problem:
-              type: object
-              required: [type, title, status, detail, request_id]
-              properties:
-                type: {type: string, format: uri-reference, examples: [/errors#offline]}
-                title: {type: string}
-                status: {type: integer}
-                detail: {type: string, description: What happened and what to do next.}
-                request_id: {type: string}
-                field: {type: string, description: The header field, member or parameter at fault.}
-                coap_code: {type: string, description: The code the device answered with., examples: ["4.04"]}
-
         """#
 }

@@ -81,6 +81,21 @@ extension Problem {
         }
     }
 
+    /// What we, and not the device, say of a request; nil for an answer of the device.
+    init?(undelivered answer: CoAP.Response) {
+        if let undelivered = answer.options.undelivered {
+            switch answer.code {
+            case .notFound: self.init(.unknownDevice)
+            case .forbidden: self.init(.notYours)
+            default: self.init(undelivered)
+            }
+        } else if let unknown = answer.options.unknownOutcome {
+            self.init(unknown)
+        } else {
+            return nil
+        }
+    }
+
     /// The device did not get the request. Whose it is must have been found out before.
     init(_ undelivered: Undelivered) {
         switch undelivered {

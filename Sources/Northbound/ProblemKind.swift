@@ -29,10 +29,12 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case unsupportedMediaType = "unsupported-media-type"
     case tooManyRequests = "too-many-requests"
     case tooManyInFlight = "too-many-in-flight"
+    case tooManyStreams = "too-many-streams"
     case headerTooLarge = "header-too-large"
     // What went wrong behind the edge.
     case internalError = "internal"
     case methodNotImplemented = "method-not-implemented"
+    case notObservable = "not-observable"
     case deviceAnswer = "device-answer"
     case badDeviceAnswer = "bad-device-answer"
     case outcomeUnknown = "outcome-unknown"
@@ -203,6 +205,17 @@ extension ProblemKind {
                 429, "Too many requests at once",
                 "The owner of this token has too many requests waiting for devices.",
                 "Wait for some answers before asking more.")
+        case .tooManyStreams:
+            Entry(
+                429, "Too many event streams",
+                "The owner of this token has as many event streams open as one may have.",
+                "Close one that is not needed any more; GET /events tells of all devices in one stream.")
+        case .notObservable:
+            Entry(
+                501, "The device does not tell of changes",
+                "The device answered, but it does not tell, or not any longer, when this resource changes; this ends "
+                    + "an event stream.",
+                "GET it now and then instead, or look for a link with the observable bit (GET /devices/{di}).")
         case .internalError:
             Entry(
                 500, "The gateway made a mistake",

@@ -25,6 +25,8 @@ package protocol RegistryAccess: Sendable {
     func links(
         of uid: UserID, request: DiscoveryRequest, endpoint: String?, call: Call
     ) async throws(RegistryError) -> DataItem
+    func mediators(of uid: UserID, call: Call) async throws(RegistryError) -> [Mediator]
+    func deleteMediator(_ id: String, of uid: UserID, call: Call) async throws(RegistryError)
     func deleteUser(_ uid: UserID, call: Call) async throws(RegistryError) -> [DeviceID]
     func deleteClient(_ di: DeviceID, of uid: UserID, call: Call) async throws(RegistryError) -> [DeviceID]
     func deleteDevice(_ di: DeviceID, of uid: UserID, call: Call) async throws(RegistryError) -> [DeviceID]

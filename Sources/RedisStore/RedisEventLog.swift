@@ -5,7 +5,7 @@ import NIOCore
 ///
 /// Trimmed to about `EventLogLimits.perOwner` by each new event, and gone `EventLogLimits.age` after the last. Older
 /// events within a stream that lives on are not shown; trimming by age would need Redis 6.2.
-package final class RedisEventLog: EventLog {
+package final class RedisEventLog: EventHistory {
     private let client: RedisClient
     private let keys: RedisKeys
     private let clock: any WallClock
@@ -16,14 +16,42 @@ package final class RedisEventLog: EventLog {
         self.clock = clock
     }
 
+    /// Ids are not left to Redis, so that their numbers have no holes. A log that is there goes on from its last.
+    ///
+    /// KEYS stream. ARGV how many are kept, how many ms after the last one, kind, di, at, text.
+    private static let adding = """
+        local time = redis.call('TIME')
+        local ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+        local number = 0
+        local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+        if last[1] then
+          local before, count = string.match(last[1][1], '^(%d+)-(%d+)$')
+          ms, number = math.max(ms, tonumber(before)), tonumber(count)
+        end
+        local id = string.format('%.0f-%.0f', ms, number + 1)
+        redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], id,
+          'kind', ARGV[3], 'di', ARGV[4], 'at', ARGV[5], 'text', ARGV[6])
+        redis.call('PEXPIRE', KEYS[1], ARGV[2])
+        return id
+        """
+
     package func append(_ event: OwnerEvent, of uid: UserID) {
-        let key = self.keys.events(uid.text)
-        let add = RedisCommand(
-            "XADD", key, "MAXLEN", "~", "\(EventLogLimits.perOwner)", "*", "kind", event.kind.rawValue, "di",
-            event.di?.text ?? "", "at", "\(event.at.milliseconds)", "text", EventLogLimits.cut(event.text))
-        let expire = RedisCommand("PEXPIRE", key, "\(EventLogLimits.age.clampedMilliseconds)")
         let limit = self.client.configuration.limits.unhurried
-        self.client.send([add, expire], deadline: .now() + TimeAmount(limit)) { _, _ in
+        // By its text and not its digest: a second attempt would come behind events that were told later.
+        let add = RedisCommand(
+            "EVAL", Self.adding, "1", self.keys.events(uid.text), "\(EventLogLimits.perOwner)",
+            "\(EventLogLimits.age.clampedMilliseconds)", event.kind.rawValue, event.di?.text ?? "",
+            "\(event.at.milliseconds)", EventLogLimits.cut(event.text))
+        self.client.send(add, deadline: .now() + TimeAmount(limit)) { _ in
+            // Lost, as the seam says.
+        }
+    }
+
+    package func forget(_ uid: UserID) {
+        let limit = self.client.configuration.limits.unhurried
+        self.client.send(
+            RedisCommand("DEL", self.keys.events(uid.text)), deadline: .now() + TimeAmount(limit)
+        ) { _ in
             // Lost, as the seam says.
         }
     }
@@ -31,20 +59,52 @@ package final class RedisEventLog: EventLog {
     package func events(
         of uid: UserID, after id: String?, limit: Int
     ) async throws(RouteStoreUnavailable) -> [LoggedEvent] {
+        try await self.entries(of: uid, after: id.flatMap { EventLogID($0) } ?? .start, limit: limit)
+            .compactMap(Self.event)
+    }
+
+    package func last(of uid: UserID) async throws(RouteStoreUnavailable) -> EventLogID {
+        let command = RedisCommand("XREVRANGE", self.keys.events(uid.text), "+", "-", "COUNT", "1")
+        return try await self.ask(command).first.flatMap(Self.id) ?? .start
+    }
+
+    package func read(
+        of uid: UserID, after place: EventLogID, limit: Int
+    ) async throws(RouteStoreUnavailable) -> EventPage {
+        let last = try await self.last(of: uid)
+        if last == place { return EventPage(events: [], gap: false, last: place) }
+        guard place < last else { return EventPage(events: [], gap: true, last: last) }
+        let entries = try await self.entries(of: uid, after: place, limit: limit)
+        let ids = entries.compactMap(Self.id)
+        guard let first = ids.first, let end = ids.last else {
+            // They are too old.
+            return EventPage(events: [], gap: true, last: last)
+        }
+        return EventPage(events: entries.compactMap(Self.event), gap: first.number != place.number + 1, last: end)
+    }
+
+    private func entries(
+        of uid: UserID, after place: EventLogID, limit: Int
+    ) async throws(RouteStoreUnavailable) -> [RedisValue] {
         // Ids begin with the time in milliseconds.
         let oldest = EventLogID(milliseconds: UInt64(max(0, (self.clock.now() - EventLogLimits.age).milliseconds)))
-        let start = max(oldest, id.flatMap { EventLogID($0) }?.next ?? oldest)
-        let command = RedisCommand(
-            "XRANGE", self.keys.events(uid.text), start.text, "+", "COUNT",
-            "\(min(max(limit, 1), EventLogLimits.perOwner))")
-        let limit = self.client.configuration.limits.unhurried
-        let entries: [RedisValue]
+        return try await self.ask(
+            RedisCommand(
+                "XRANGE", self.keys.events(uid.text), max(oldest, place.next).text, "+", "COUNT",
+                "\(min(max(limit, 1), EventLogLimits.perOwner))"))
+    }
+
+    private func ask(_ command: RedisCommand) async throws(RouteStoreUnavailable) -> [RedisValue] {
         do {
-            entries = try await self.client.ask(command, within: limit).get().elements ?? []
+            return try await self.client.ask(command, within: self.client.configuration.limits.unhurried).get()
+                .elements ?? []
         } catch {
             throw RouteStoreUnavailable(reason: "\(error)")
         }
-        return entries.compactMap(Self.event)
+    }
+
+    private static func id(_ entry: RedisValue) -> EventLogID? {
+        entry.elements?.first?.text.flatMap { EventLogID($0) }
     }
 
     /// What is not understood is left out: a newer version may know more kinds.

@@ -85,10 +85,28 @@ extension Handlers {
         return self.deleted(try await self.identity.deleteDevice(di, of: uid), exchange, uid: uid, di: di)
     }
 
-    private static func owned(_ exchange: Exchange) throws(PayloadError) -> (DeviceID, UserID) {
+    @Sendable func mediators(_ exchange: Exchange) async throws -> Reply {
+        let uid = try Self.owner(exchange)
+        let mediators = try await self.identity.mediators(of: uid)
+        return Reply(exchange.negotiation.response(.content, .array(mediators.map(\.item))), uid: uid)
+    }
+
+    @Sendable func deleteMediator(_ exchange: Exchange) async throws -> Reply {
+        let uid = try Self.owner(exchange)
+        try await self.identity.deleteMediator(exchange.variable, of: uid)
+        // Mediators have no sessions.
+        return self.deleted([], exchange, uid: uid)
+    }
+
+    private static func owner(_ exchange: Exchange) throws(PayloadError) -> UserID {
         guard let uid = exchange.request.options.queryValues["uid"].flatMap({ try? UserID($0) }) else {
             throw PayloadError(.badRequest, "uid is missing or breaks the id rule", field: "uid")
         }
+        return uid
+    }
+
+    private static func owned(_ exchange: Exchange) throws(PayloadError) -> (DeviceID, UserID) {
+        let uid = try Self.owner(exchange)
         guard let di = try? DeviceID(exchange.variable) else {
             throw PayloadError(.notFound, "no device or client of this id has signed up", field: "di")
         }

@@ -32,7 +32,10 @@ struct Handlers: Sendable {
             // Our own programs'.
             Resource(RegistryProtocol.users, .program, .directory, [.post: self.registerUser]),
             Resource(RegistryProtocol.users, variable: "uid", .program, .directory, [.delete: self.deleteUser]),
-            Resource(RegistryProtocol.mediators, .program, .directory, [.post: self.provisionMediator]),
+            Resource(
+                RegistryProtocol.mediators, .program, .directory,
+                [.get: self.mediators, .post: self.provisionMediator]),
+            Resource(RegistryProtocol.mediators, variable: "id", .program, .directory, [.delete: self.deleteMediator]),
             Resource(RegistryProtocol.codes, .program, .directory, [.post: self.provisionCode]),
             Resource(RegistryProtocol.tokens, .program, .identity, [.post: self.principal]),
             Resource(RegistryProtocol.clients, variable: "di", .program, .directory, [.delete: self.deleteClient]),

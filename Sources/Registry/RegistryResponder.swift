@@ -37,8 +37,8 @@ package struct RegistryConfiguration: Hashable, Sendable {
 
     /// For a store with so many connections: lists never hold all of them, so that a sign-in finds one free however
     /// slow the lists are.
-    package init(storeConnections: Int) {
-        self.init()
+    package init(storeConnections: Int, redirectURI: String? = nil) {
+        self.init(redirectURI: redirectURI)
         let left = storeConnections - max(1, storeConnections / 4)
         self.directory.workers = max(1, min(self.directory.workers, left))
     }
@@ -136,4 +136,11 @@ package final class RegistryResponder: Responder, Service {
 
     /// The patterns of all resources.
     package var patterns: [String] { self.resources.map(\.pattern) }
+
+    /// Every method of every resource, as `POST oic/sec/account`.
+    package var operations: [String] {
+        self.resources.flatMap { resource in
+            resource.taken.split(separator: ", ").map { "\($0) \(resource.pattern)" }
+        }
+    }
 }

@@ -66,6 +66,20 @@ extension SQLTransaction {
         ) { row throws(SQLError) in try row.number() } ?? 0
     }
 
+    func credentials(_ kind: CredentialKind, of uid: UserID, limit: Int) throws(CloudError) -> [Credential] {
+        try self.all(
+            Statements.Credentials.ofSubject, SQLValue(uid), .text(kind.rawValue), SQLValue(limit),
+            read: Self.credential)
+    }
+
+    func deleteCredential(_ hash: SecretHash) throws(CloudError) {
+        try self.execute(Statements.Credentials.delete, SQLValue(hash))
+    }
+
+    func deleteUnusedCodes(of uid: UserID) throws(CloudError) {
+        try self.execute(Statements.Credentials.deleteUnusedCodes, SQLValue(uid))
+    }
+
     func prune(_ family: FamilyID, accessBelow: Int, refreshBelow: Int) throws(CloudError) {
         for (kind, generation) in [(CredentialKind.access, accessBelow), (.refresh, refreshBelow)] {
             try self.execute(

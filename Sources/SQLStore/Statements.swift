@@ -47,6 +47,10 @@ enum Statements {
             """
             SELECT COUNT(*) FROM (SELECT 1 FROM credentials WHERE subject = ? AND kind = ? LIMIT ?) AS counted
             """)
+        static let ofSubject = SQLStatement(
+            "SELECT \(columns) FROM credentials c WHERE c.subject = ? AND c.kind = ? ORDER BY c.hash LIMIT ?")
+        static let deleteUnusedCodes = SQLStatement(
+            "DELETE FROM credentials WHERE subject = ? AND kind = 'code' AND family IS NULL")
         static let prune = SQLStatement(
             "DELETE FROM credentials WHERE family = ? AND kind = ? AND generation < ?")
         static let deletePair = SQLStatement(

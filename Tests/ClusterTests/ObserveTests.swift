@@ -1,3 +1,4 @@
+import CBOR
 import CoAP
 import NIOCore
 import TestSupport
@@ -89,6 +90,32 @@ struct ObserveTests {
             #expect(left.duration(to: .now) < .seconds(25))
             try await phone.receiveEnd(.serviceUnavailable, token: Token(eightBytes: 7))
             #expect(left.duration(to: .now) >= .seconds(29))
+        }
+    }
+
+    @Test("Links that are published and unpublished at one pod are told to who observes /oic/res at the other")
+    func links() async throws {
+        try await RunningCluster.with { cluster in
+            let owner = try await cluster.owner("alice")
+            let phone = try await Self.client("phone", of: owner, at: 1, in: cluster)
+            let lamp = try await cluster.device("lamp", of: owner, at: 0)
+            func told() async throws -> [String] {
+                let message = try await phone.receivePastCSM()
+                guard message.code == .content, message.token == Self.token, message.options.contains(.observe),
+                    let links = message.item?.elements
+                else { throw PeerError("\(message.code) \(message.text) where links were expected") }
+                return links.compactMap { $0["href"]?.string }.sorted()
+            }
+            try await phone.register("oic/res", token: Self.token)
+            #expect(try await told() == [])
+            try await lamp.publish("/light", "/clock")
+            #expect(try await told() == ["/lamp/clock", "/lamp/light"])
+            #expect(try await lamp.peer.ask(.ocf(.delete, "oic/rd", queries: ["di=lamp"])).code == .deleted)
+            #expect(try await told() == [])
+            try await lamp.publish("/light")
+            #expect(try await told() == ["/lamp/light"])
+            #expect(try await cluster.http.request("DELETE", "/devices/lamp", token: owner.token).status == 204)
+            #expect(try await told() == [])
         }
     }
 }

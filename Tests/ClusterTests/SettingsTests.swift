@@ -1,4 +1,6 @@
+import Certificates
 import Cluster
+import CoAPTransport
 import FoundationEssentials
 import Gateway
 import Hop
@@ -96,14 +98,50 @@ struct SettingsTests {
         #expect(settings.devices.keepaliveTime == .seconds(7))
         #expect(try Self.coapInterface(old.merging(["POD_IP": "10.9.9.9"]) { $1 }).pod.ip == "10.9.9.9")
         let registry = try Self.registry(old)
-        #expect(registry.warnings == ["ADDRESS, NETWORK set in the environment: no effect in registry"])
+        #expect(registry.warnings == ["NETWORK, ADDRESS set in the environment: no effect in registry"])
         #expect(registry.process.bindAddress == "127.0.0.1")
     }
 
-    @Test("NETWORK=tcp-tls is warned of, since nothing is encrypted by it; another network is refused")
+    @Test("NETWORK=tcp-tls makes the old gateway's one port one for TLS, and never starts without a certificate")
     func network() throws {
-        #expect(try Self.coapInterface(["NETWORK": "tcp-tls"]).warnings.count == 1)
+        let tls = ["TLS_CERTIFICATE": "/c", "TLS_CERTIFICATE_KEY": "/k", "TLS_CA_POOL": "/a"]
+        let old = try Self.coapInterface(tls.merging(["NETWORK": "tcp-tls", "ADDRESS": ":5690"]) { $1 })
+        #expect(old.warnings.isEmpty)
+        #expect(old.devices.port == nil)
+        #expect(old.devices.securePortWithCertificate == 5690)
+        #expect(old.tls.files?.authorities == ["/a"])
+        #expect(old.tls.clients == .optional)
+        #expect(try Self.coapInterface(tls.merging(["NETWORK": "tcp-tls"]) { $1 }).devices.securePort == .port(5684))
+        let error = try #require(throws: ConfigurationError.self) { try Self.coapInterface(["NETWORK": "tcp-tls"]) }
+        #expect(error.description.contains("COAPS_PORT: is set, and there is no certificate"))
         #expect(throws: ConfigurationError.self) { try Self.coapInterface(["NETWORK": "udp"]) }
+    }
+
+    @Test("A certificate opens the port of TLS beside the plain one; what does not fit together is refused")
+    func deviceTLS() throws {
+        let pair = ["TLS_CERTIFICATE": "/c", "TLS_CERTIFICATE_KEY": "/k"]
+        #expect(try Self.coapInterface().devices.listeners(nil).count == 1)
+        #expect(try Self.coapInterface(pair).devices.securePortWithCertificate == 5684)
+        #expect(try Self.coapInterface(pair).tls.clients == .off)
+        #expect(try Self.coapInterface(pair.merging(["COAPS_PORT": "off"]) { $1 }).devices.listeners(nil).count == 1)
+        let refused: [([String: String], String)] = [
+            (["TLS_CERTIFICATE": "/c"], "give both or none"),
+            (["TLS_CERTIFICATE_KEY": "/k"], "give both or none"),
+            (["COAPS_PORT": "5684"], "COAPS_PORT: is set, and there is no certificate"),
+            (["COAPS_WS_PORT": "443"], "COAPS_WS_PORT: is set, and there is no certificate"),
+            (["COAP_PORT": "off"], "COAP_PORT: is off as all other ports"),
+            (pair.merging(["COAP_PORT": "off", "COAPS_PORT": "off"]) { $1 }, "COAP_PORT: is off as all other ports"),
+            (pair.merging(["TLS_CRL": "/r"]) { $1 }, "TLS_CRL: is set, and TLS_CA_POOL is not"),
+            (pair.merging(["TLS_CLIENT_CERTIFICATES": "required"]) { $1 }, "TLS_CA_POOL is not set"),
+            (pair.merging(["COAP_WS_PORT": "5684"]) { $1 }, #"COAP_WS_PORT: "5684" is COAPS_PORT's port too"#),
+            (["PROXY_PROTOCOL_FROM": "10.0.0.0/33"], "PROXY_PROTOCOL_FROM"),
+        ]
+        for (environment, sentence) in refused {
+            let error = try #require(throws: ConfigurationError.self) { try Self.coapInterface(environment) }
+            #expect(error.description.contains(sentence), "\(error)")
+        }
+        let proxied = try Self.coapInterface(["PROXY_PROTOCOL_FROM": "10.0.0.0/8, fd00::/8"])
+        #expect(!proxied.devices.proxies.isEmpty)
     }
 
     @Test("A process is reached where it listens; on every address, at one that others can dial")

@@ -216,7 +216,8 @@ struct ObservingTests {
                 while let request = try await lamp.receiveOrEnd() {
                     guard request.code == .get else { continue }
                     count += 1
-                    try await lamp.answer(request, Response(.content, payload: ByteBuffer(string: "on")))
+                    // The last ones cancel, and the connection may end before they are answered.
+                    try? await lamp.answer(request, Response(.content, payload: ByteBuffer(string: "on")))
                 }
                 return count
             }()

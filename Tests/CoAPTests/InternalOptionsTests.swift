@@ -19,7 +19,9 @@ struct InternalOptionsTests {
         options.sessionKind = "device"
         options.sessionExpiryMilliseconds = 1 << 40
         options.errorField = "di"
-        #expect(options.count == 13)
+        options.bodyTag = 1 << 33
+        #expect(options.count == 14)
+        #expect(options.bodyTag == 1 << 33)
         #expect(options.caller == "northbound")
         #expect(options.sessionKind == "device")
         #expect(options.sessionExpiryMilliseconds == 1 << 40)
@@ -35,6 +37,7 @@ struct InternalOptionsTests {
         options.deadlineMilliseconds = nil
         options.fence = nil
         options.requestID = nil
+        options.bodyTag = nil
         options.undelivered = nil
         options.unknownOutcome = nil
         options.sessionUser = nil

@@ -6,19 +6,20 @@ import Testing
 struct OpeningTests {
     // MARK: Our CSM
 
-    @Test("C-16: our CSM comes first, with an eight-byte token and our message size")
+    @Test("C-16: our CSM comes first, with an eight-byte token, our message size and block-wise transfers")
     func ourCSM() throws {
         let csm = Conversation().csm
         #expect(csm.code == .capabilitiesAndSettings)
         #expect(csm.token.count == 8)
         #expect(csm.frameLength > 6)
-        #expect(try Signal(csm) == .csm(CSM(maxMessageSize: 256 * 1024)))
+        #expect(try Signal(csm) == .csm(CSM(maxMessageSize: 256 * 1024, blockWiseTransfer: true)))
     }
 
     @Test("RFC 8974 §2.2.1: our CSM announces longer tokens only where they are taken")
     func extendedTokenLength() throws {
         let csm = Conversation(ConnectionConfiguration(limits: FrameLimits(maximumTokenLength: 64))).csm
-        #expect(try Signal(csm) == .csm(CSM(maxMessageSize: 256 * 1024, extendedTokenLength: 64)))
+        let expected = CSM(maxMessageSize: 256 * 1024, blockWiseTransfer: true, extendedTokenLength: 64)
+        #expect(try Signal(csm) == .csm(expected))
     }
 
     @Test("RFC 8323 §5.3: requests are sent without waiting for the peer's CSM")

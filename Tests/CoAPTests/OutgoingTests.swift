@@ -259,7 +259,7 @@ struct OutgoingTests {
         "BI-20, C-73: an answer with a critical option that is unknown, long or repeated is of no use",
         arguments: [
             ([(65001, [])], 65001), ([(2049, [8])], 2049), ([(2053, [8, 0]), (2053, [8, 0])], 2053),
-            ([(23, [])], 23), ([(65535, [])], 65535),
+            ([(23, [0, 0, 0, 8])], 23), ([(65535, [])], 65535),
         ] as [([(UInt16, [UInt8])], UInt16)])
     func unusable(options: [(UInt16, [UInt8])], number: UInt16) throws {
         let conversation = Conversation()

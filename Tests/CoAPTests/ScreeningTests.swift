@@ -99,10 +99,17 @@ struct ScreeningTests {
     }
 
     @Test(
-        "BI-11: block options are answered 4.02, since block-wise transfers are not announced",
-        arguments: [19, 23, 27, 31] as [UInt16])
-    func block(number: UInt16) throws {
+        "BI-11: Q-Block1 and Q-Block2 are answered 4.02: they are for transports that lose messages (RFC 9177 §3)",
+        arguments: [19, 31] as [UInt16])
+    func quickBlock(number: UInt16) throws {
         #expect(try Self.refused([(number, [0x0E])]).code == .badOption)
+    }
+
+    @Test("RFC 7959 §2.1: a block option passes, and one of four bytes or a second one is 4.02", arguments: [23, 27])
+    func block(number: UInt16) throws {
+        #expect(try Self.handed([(number, [0x0E])]).count == 1)
+        #expect(try Self.refused([(number, [0, 0, 0, 0x0E])]).code == .badOption)
+        #expect(try Self.refused([(number, [0x0E]), (number, [0x1E])]).code == .badOption)
     }
 
     @Test(

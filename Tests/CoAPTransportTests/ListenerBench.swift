@@ -1,18 +1,25 @@
+import Certificates
 import CoAP
-import CoAPTransport
 import Logging
 import NIOCore
 import NIOPosix
 import Synchronization
 import TestSupport
 
+@testable import CoAPTransport
+
 /// What a connection told its delegate.
 enum ConnectionEvent: Sendable {
     case opened(CoAPConnection)
+    case secured(PeerCertificate?)
     case received(Request, IncomingID)
     case released
     case ignored(IgnoredMessage)
     case ended(ConnectionEnd)
+    /// The listener did not take a connection.
+    case refused(ListenerRefusal)
+    /// The listener wrote a log line at info or above.
+    case logged(String, Logger.Metadata)
 }
 
 /// A listener on a free port, whose connections report to one stream of events in the order they happen.
@@ -33,13 +40,20 @@ final class ListenerBench: Sendable {
     static func with(
         _ configuration: ConnectionConfiguration = ConnectionConfiguration(),
         limits: TransportLimits = TransportLimits(), maximumConnections: Int = 100,
+        transport: ListenerTransport = .tcp, proxies: ProxySources = ProxySources(), plainPort: Int? = nil,
         handling: @escaping Handling = { _, _, _ in },
         _ body: (ListenerBench) async throws -> Void
     ) async throws {
         let (events, continuation) = AsyncStream.makeStream(of: ConnectionEvent.self)
+        let logger = Logger(label: "test") { _ in EventLogHandler(events: continuation) }
+        let group = ListenerGroup(maximumConnections: maximumConnections, logger: logger) {
+            continuation.yield(.refused($0))
+        }
+        if let plainPort { group.opened(.tcp, port: plainPort) }
         let listener = try await CoAPListener.bind(
-            host: "127.0.0.1", port: 0, group: MultiThreadedEventLoopGroup.singleton, configuration: configuration,
-            limits: limits, maximumConnections: maximumConnections, logger: Self.logger
+            host: "127.0.0.1", port: 0, transport: transport, proxies: proxies, sharing: group,
+            group: MultiThreadedEventLoopGroup.singleton, configuration: configuration, limits: limits,
+            logger: Self.logger
         ) {
             ReportingDelegate(events: continuation, handling: handling)
         }
@@ -75,6 +89,21 @@ final class ListenerBench: Sendable {
         throw PeerError("no \(what)")
     }
 
+    /// Every place was given back: returns when that is so.
+    func emptied() async {
+        while self.listener.connectionCount > 0 { await Task.yield() }
+    }
+
+    func refusal() async throws -> ListenerRefusal {
+        try await self.next("refusal") { if case .refused(let refusal) = $0 { refusal } else { nil } }
+    }
+
+    func logLine() async throws -> (message: String, metadata: Logger.Metadata) {
+        try await self.next("log line") { event -> (message: String, metadata: Logger.Metadata)? in
+            if case .logged(let text, let metadata) = event { (text, metadata) } else { nil }
+        }
+    }
+
     func end() async throws -> ConnectionEnd {
         try await self.next("end") { if case .ended(let end) = $0 { end } else { nil } }
     }
@@ -93,6 +122,10 @@ private final class ReportingDelegate: ConnectionDelegate {
     func connectionOpened(_ connection: CoAPConnection) {
         self.connection = connection
         self.events.yield(.opened(connection))
+    }
+
+    func connectionSecured(with certificate: PeerCertificate?) {
+        self.events.yield(.secured(certificate))
     }
 
     func connectionReceived(_ request: Request, id: IncomingID) {
@@ -143,5 +176,25 @@ final class Outcomes: Sendable {
     var all: [Int: [Result<Response, ExchangeError>]] { self.results.withLock { $0 } }
     var errors: [ExchangeError] {
         self.all.values.flatMap { $0 }.compactMap { if case .failure(let error) = $0 { error } else { nil } }
+    }
+}
+
+/// Turns log lines into events.
+private struct EventLogHandler: LogHandler {
+    let events: AsyncStream<ConnectionEvent>.Continuation
+    var metadata: Logger.Metadata = [:]
+    var logLevel: Logger.Level = .info
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { self.metadata[key] }
+        set { self.metadata[key] = newValue }
+    }
+
+    init(events: AsyncStream<ConnectionEvent>.Continuation) {
+        self.events = events
+    }
+
+    func log(event: LogEvent) {
+        self.events.yield(.logged("\(event.message)", event.metadata ?? [:]))
     }
 }

@@ -66,18 +66,20 @@ struct SettingsTests {
     @Test("The ports of the containers are the ports the programs open, and they get longer to stop than they take")
     func portsAndTimes() throws {
         let ports = [
-            "coap": "COAP_PORT", "pods": "POD_PORT", "http": "HTTP_PORT", "registry": "REGISTRY_PORT",
-            "admin": "ADMIN_PORT",
+            "coap": "COAP_PORT", "coaps": "COAPS_PORT", "pods": "POD_PORT", "http": "HTTP_PORT",
+            "https": "HTTPS_PORT", "registry": "REGISTRY_PORT", "admin": "ADMIN_PORT",
         ]
         for deployment in Manifest.programs {
             let container = try #require(deployment.pod["containers"].items.first)
             let settings = try Self.program(deployment.name).settings
-            let opened = settings.filter { $0.name.hasSuffix("_PORT") }.map(\.name).sorted()
+            // A port whose default is off is not open unless somebody says so.
+            let ownPorts = settings.filter { $0.name.hasSuffix("_PORT") && Self.defaultPort($0) != nil }
+            let opened = ownPorts.map(\.name).sorted()
             let listed = container["ports"].items.map { ports[$0["name"].text] ?? "" }.sorted()
             #expect(listed == opened, "\(deployment.name)")
             for port in container["ports"].items {
                 let setting = settings.first { $0.name == ports[port["name"].text] }
-                #expect(setting?.defaultText == port["containerPort"].text)
+                #expect(setting.flatMap(Self.defaultPort) == port["containerPort"].number)
             }
             let stop = try Self.read(
                 deployment.name, Self.environment(of: deployment).merging(["REQUEST_TIMEOUT": "60"]) { $1 }
@@ -89,7 +91,7 @@ struct SettingsTests {
         }
     }
 
-    @Test("docker-compose.yml gives each program settings of its own, and publishes devices' ports only")
+    @Test("docker-compose.yml gives each program settings of its own, and publishes devices' ports and HTTPS only")
     func compose() throws {
         let text = try String(contentsOfFile: "\(Subprocess.root)/docker-compose.yml", encoding: .utf8)
         let services = Tree(try Yams.load(yaml: text))["services"]
@@ -100,8 +102,10 @@ struct SettingsTests {
             #expect(service["read_only"].isTrue, "\(name)")
             #expect(service["cap_drop"].items.map(\.text) == ["ALL"], "\(name)")
             for port in service["ports"].items.map(\.text) {
-                let isForDevices = port == "${COAP_PUBLISHED:-0.0.0.0:5683}:5683"
-                #expect(isForDevices || port.contains("127.0.0.1:"), "\(name) publishes \(port)")
+                let isForOthers =
+                    port == "${COAP_PUBLISHED:-0.0.0.0:5683}:5683" || port == "${COAPS_PUBLISHED:-0.0.0.0:5684}:5684"
+                    || port == "${HTTPS_PUBLISHED:-0.0.0.0:8443}:8443"
+                #expect(isForOthers || port.contains("127.0.0.1:"), "\(name) publishes \(port)")
             }
             let check = service["healthcheck"]
             guard let program = Self.programs.first(where: { name.hasPrefix($0.name) }) else { continue }
@@ -126,7 +130,7 @@ struct SettingsTests {
             .split(separator: "\n").filter { !$0.hasPrefix("#") }
         let given = Dictionary(
             uniqueKeysWithValues: lines.map { line in
-                let parts = line.split(separator: "=", maxSplits: 1)
+                let parts = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 return (String(parts[0]), Set([String(parts.last ?? "")]))
             })
         #expect(given == used)
@@ -147,6 +151,11 @@ struct SettingsTests {
     }
 
     // MARK: - What a pod would see
+
+    /// The port it opens by itself, if there is a certificate where it needs one: `5684`, `(5684 if …)`.
+    private static func defaultPort(_ setting: SettingDeclaration) -> Int? {
+        Int(setting.defaultText.drop { $0 == "(" }.prefix { $0.isNumber })
+    }
 
     private static func environment(of deployment: Manifest) throws -> [String: String] {
         let container = try #require(deployment.pod["containers"].items.first)

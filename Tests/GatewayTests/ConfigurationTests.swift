@@ -1,5 +1,7 @@
+import Certificates
 import Cloud
 import Cluster
+import CoAPTransport
 import FoundationEssentials
 import Gateway
 import Logging
@@ -62,6 +64,9 @@ struct ConfigurationTests {
     func everySetting() throws {
         let values = [
             "HTTP_PORT": "1", "COAP_PORT": "2", "ADMIN_PORT": "3", "BIND_ADDRESS": "::", "DATA_DIR": "/tmp/d",
+            "COAPS_PORT": "21", "COAP_WS_PORT": "22", "COAPS_WS_PORT": "23", "PROXY_PROTOCOL_FROM": "10.0.0.0/8,::1",
+            "TLS_CERTIFICATE": "/c", "TLS_CERTIFICATE_KEY": "/k", "TLS_CA_POOL": "/a", "TLS_CRL": "/r",
+            "TLS_CLIENT_CERTIFICATES": "required",
             "PUBLIC_ENDPOINT": "coap+tcp://cloud.example:5683", "REGISTRATION": "open",
             "ACCESS_TOKEN_LIFETIME": "permanent", "DEVICE_TOKEN_LIFETIME": "60", "REFRESH_REUSE": "recover",
             "TOKEN_SEAL_KEY": "\(Self.key(from: 0))",
@@ -69,13 +74,26 @@ struct ConfigurationTests {
             "SID": "0685b960-736f-46f7-bec0-9e6cbd61adc1", "MAX_MESSAGE_SIZE": "1152", "MAX_CONNECTIONS": "5",
             "REQUEST_TIMEOUT": "7", "KEEPALIVE_TIME": "8", "KEEPALIVE_INTERVAL": "9", "KEEPALIVE_RETRY": "0",
             "CSM_STRICT": "true", "LOG_LEVEL": "debug", "LOG_FORMAT": "json", "ACCESS_LOG": "off",
-            "EVENT_LOOPS": "4", "PORTS_FILE": "/tmp/p",
+            "EVENT_LOOPS": "4", "PORTS_FILE": "/tmp/p", "HTTPS_PORT": "4", "HTTPS_CERTIFICATE": "/tmp/cert.pem",
+            "HTTPS_CERTIFICATE_KEY": "/tmp/key.pem", "REDIRECT_URI": "coaps+tcp://other.example:5684",
         ]
         #expect(Set(values.keys) == Set(GatewayConfiguration.program.settings.map(\.name)))
         let words = GatewayConfiguration.program.settings.flatMap { [$0.flag, values[$0.name] ?? ""] }
         for configuration in [try Self.load(environment: values), try Self.load(words)] {
             #expect(configuration.http.port == 1)
+            #expect(configuration.http.securePort == 4)
+            #expect(configuration.http.files != nil)
+            #expect(configuration.tokens.redirectURI == "coaps+tcp://other.example:5684")
             #expect(configuration.devices.port == 2)
+            #expect(configuration.devices.securePort == .port(21))
+            #expect(configuration.devices.webSocketPort == 22)
+            #expect(configuration.devices.secureWebSocketPort == 23)
+            #expect(configuration.devices.proxies == ProxySources(["10.0.0.0/8", "::1"]))
+            #expect(
+                configuration.tls.files
+                    == ServerCertificates.Files(
+                        certificate: "/c", key: "/k", authorities: ["/a"], revocations: ["/r"]))
+            #expect(configuration.tls.clients == .required)
             #expect(configuration.process.adminPort == 3)
             #expect(configuration.process.bindAddress == "::")
             #expect(configuration.dataDirectory == "/tmp/d")
@@ -106,6 +124,7 @@ struct ConfigurationTests {
     @Test(
         "BI-80: each setting refuses what it must, naming the key, the value and what is allowed",
         arguments: [
+            ("HTTPS_PORT", "65536"), ("REDIRECT_URI", "https://other.example"),
             ("HTTP_PORT", "65536"), ("COAP_PORT", "-1"), ("ADMIN_PORT", "http"), ("BIND_ADDRESS", "everywhere"),
             ("REGISTRATION", "Open"), ("ACCESS_TOKEN_LIFETIME", "0"), ("DEVICE_TOKEN_LIFETIME", "-1"),
             ("REFRESH_REUSE", "ignore"), ("MAX_MESSAGE_SIZE", "1151"), ("MAX_MESSAGE_SIZE", "16777217"),
@@ -176,11 +195,10 @@ struct ConfigurationTests {
 
     @Test("Old keys without a meaning in one process are named in a warning, without their values")
     func oldKeysWithoutEffect() throws {
-        let environment = ["DB_PASSWORD": "hunter2", "NETWORK": "tcp-tls", "CACHE_URI": ""]
+        let environment = ["DB_PASSWORD": "hunter2", "NETWORK": "tcp", "CACHE_URI": ""]
         let configuration = try Self.load(environment: environment)
         #expect(
             configuration.warnings == [
-                "NETWORK=tcp-tls does not switch encryption on: devices are served plain TCP on COAP_PORT",
                 "DB_PASSWORD set in the environment: no effect in coap-gateway",
             ])
     }

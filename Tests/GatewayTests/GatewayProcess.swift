@@ -37,7 +37,8 @@ struct GatewayProcess: Sendable {
     static func start(_ settings: [String: String] = [:], directory: String) async throws -> GatewayProcess {
         let portsFile = "\(directory)/ports"
         var environment = [
-            "HTTP_PORT": "0", "COAP_PORT": "0", "ADMIN_PORT": "0", "DATA_DIR": "\(directory)/data",
+            "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
+            "DATA_DIR": "\(directory)/data",
             "PORTS_FILE": portsFile,
         ]
         environment.merge(settings) { $1 }

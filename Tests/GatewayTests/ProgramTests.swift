@@ -44,7 +44,8 @@ struct ProgramTests {
     func portInUse(variable: String) async throws {
         try await GatewayProcess.with { gateway in
             var settings = [
-                "HTTP_PORT": "0", "COAP_PORT": "0", "ADMIN_PORT": "0", "DATA_DIR": "\(gateway.directory)/other",
+                "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
+            "DATA_DIR": "\(gateway.directory)/other",
             ]
             settings[variable] = "\(gateway.http)"
             let ended = try await Subprocess.run(["coap-gateway"], environment: settings)
@@ -104,7 +105,8 @@ struct ProgramTests {
             let ended = try await Subprocess.run(
                 ["coap-gateway"],
                 environment: [
-                    "HTTP_PORT": "0", "COAP_PORT": "0", "ADMIN_PORT": "0", "DATA_DIR": "\(gateway.directory)/data",
+                    "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
+            "DATA_DIR": "\(gateway.directory)/data",
                 ])
             #expect(ended.status == 1)
             #expect(ended.errors.contains("\(gateway.directory)/data"))
@@ -116,7 +118,8 @@ struct ProgramTests {
     func dataDirectory() async throws {
         let ended = try await Subprocess.run(
             ["coap-gateway"],
-            environment: ["HTTP_PORT": "0", "COAP_PORT": "0", "ADMIN_PORT": "0", "DATA_DIR": "/proc/nowhere"])
+            environment: ["HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
+            "DATA_DIR": "/proc/nowhere"])
         #expect(ended.status == 1)
         #expect(ended.errors.contains("/proc/nowhere"))
         #expect(ended.errors.contains("DATA_DIR"))

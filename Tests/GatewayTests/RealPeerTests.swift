@@ -23,7 +23,7 @@ struct RealPeerTests {
                 "\(gateway.ports.coap)",
             ])
             try await joint.waitFor("\n")
-            let client = LibcoapClient(port: joint.firstLine)
+            let client = LibcoapClient(base: "coap+tcp://127.0.0.1:\(joint.firstLine)")
 
             let account = try await client.post(
                 "/oic/sec/account", ["di": "libcoap-device", "accesstoken": .text(code)])
@@ -75,7 +75,7 @@ struct RealPeerTests {
             let ended = try await Subprocess.run([
                 "\(Subprocess.root)/.build/peers/bin/python",
                 "\(Subprocess.root)/Tests/GatewayTests/Peers/aiocoap_peer.py",
-                "\(gateway.ports.coap)", "aiocoap-device", code, "a-light",
+                "coap+tcp://127.0.0.1:\(gateway.ports.coap)", "aiocoap-device", code, "a-light",
             ])
             try #require(ended.status == 0, "\(ended.errors)")
             try await served
@@ -116,25 +116,31 @@ extension ScriptedPeer {
 
 /// libcoap's command line client: one process a request.
 struct LibcoapClient: Sendable {
-    let port: String
+    var program = "coap-client-notls"
+    let base: String
+    /// What it shows and trusts.
+    var tls: [String] = []
 
-    func get(_ path: String) async throws -> DataItem {
-        try await self.run(["-m", "get"], path)
+    /// - Parameter blocks: the size of the blocks it asks for.
+    func get(_ path: String, blocks: Int? = nil) async throws -> DataItem {
+        try await self.run(["-m", "get"] + Self.size(blocks), path)
     }
 
-    func post(_ path: String, _ payload: DataItem) async throws -> DataItem {
+    private static func size(_ blocks: Int?) -> [String] { blocks.map { ["-b", "\($0)"] } ?? [] }
+
+    func post(_ path: String, _ payload: DataItem, blocks: Int? = nil) async throws -> DataItem {
         let file = "\(NSTemporaryDirectory())payload-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: file) }
         try Data(payload.encoded().readableBytesView).write(to: URL(fileURLWithPath: file))
-        return try await self.run(["-m", "post", "-t", "10000", "-f", file], path)
+        return try await self.run(["-m", "post", "-t", "10000", "-f", file] + Self.size(blocks), path)
     }
 
     private func run(_ arguments: [String], _ path: String) async throws -> DataItem {
         let file = "\(NSTemporaryDirectory())answer-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: file) }
         let ended = try await Subprocess.run(
-            ["/usr/bin/coap-client-notls", "-B", "20", "-A", "10000", "-o", file] + arguments
-                + ["coap+tcp://127.0.0.1:\(self.port)\(path)"])
+            ["/usr/bin/\(self.program)", "-B", "20", "-A", "10000", "-o", file] + self.tls + arguments
+                + ["\(self.base)\(path)"])
         guard let data = try? Data(contentsOf: URL(fileURLWithPath: file)), !data.isEmpty,
             let item = try? DataItem(decoding: ByteBuffer(bytes: data))
         else { throw PeerError("coap-client \(path): status \(ended.status) \(ended.output) \(ended.errors)") }

@@ -39,7 +39,8 @@ struct RunningGateway: CloudUnderTest {
         await GatewaySlots.shared.enter()
         defer { GatewaySlots.shared.leave() }
         var environment = [
-            "HTTP_PORT": "0", "COAP_PORT": "0", "ADMIN_PORT": "0", "DATA_DIR": dataDirectory, "EVENT_LOOPS": "2",
+            "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
+            "DATA_DIR": dataDirectory, "EVENT_LOOPS": "2",
         ]
         environment.merge(settings) { $1 }
         let configuration = try GatewayConfiguration(arguments: ProgramArguments(), environment: environment)

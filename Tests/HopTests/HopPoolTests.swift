@@ -218,7 +218,10 @@ struct HopPoolTests {
         let frozen = FreezingServer()
         let listener = try await frozen.bind(secrets: .of(1), freezeAt: 1)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let pool = try HopBench.pool(on: group)
+        // In one message each, so that they fill the buffers of the system.
+        var limits = HopLimits()
+        limits.blockThreshold = .max
+        let pool = try HopBench.pool(on: group, limits: limits)
         let target = HopTarget(host: "127.0.0.1", port: listener.port, name: "pod-1.boot")
         let answers = Answers()
         answers.send(0, .hop(), to: target, over: pool)
@@ -245,7 +248,10 @@ struct HopPoolTests {
         let frozen = FreezingServer()
         let listener = try await frozen.bind(secrets: .of(1), freezeAt: 1)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let pool = try HopBench.pool(on: group)
+        // In one message each, so that they fill the buffers of the system.
+        var limits = HopLimits()
+        limits.blockThreshold = .max
+        let pool = try HopBench.pool(on: group, limits: limits)
         let target = HopTarget(host: "127.0.0.1", port: listener.port, name: "pod-1.boot")
         let answers = Answers()
         answers.send(0, .hop(), to: target, over: pool)

@@ -1,3 +1,4 @@
+import Certificates
 import CoAP
 import FoundationEssentials
 import Logging

@@ -1,3 +1,4 @@
+import CoAPTransport
 import MockDevice
 import Testing
 
@@ -27,7 +28,7 @@ struct ServerAddressTests {
             ("host:0", .port("0")), ("host:65536", .port("65536")), ("host:", .port("")), ("host:+1", .port("+1")),
             ("host:99999999999999999999", .port("99999999999999999999")),
             ("::1", .bareIPv6), ("[::1", .bracket), ("[::1]5683", .bracket),
-            ("coaps+tcp://host", .scheme("coaps+tcp")), ("http://host:8080", .scheme("http")),
+            ("coap://host", .scheme("coap")), ("http://host:8080", .scheme("http")),
             ("ho st", .character), ("host/path", .character), ("host\u{1B}[2J", .character),
             (String(repeating: "a", count: 301), .tooLong),
         ])
@@ -42,7 +43,19 @@ struct ServerAddressTests {
         }
     }
 
-    @Test("an address is written as it can be read again", arguments: ["h:1", "[::1]:5683"])
+    @Test(
+        "each scheme has its port",
+        arguments: [
+            ("coaps+tcp://host", ServerAddress.Scheme.tls, 5684), ("COAPS+TCP://host:1", .tls, 1),
+            ("coap+ws://host", .webSocket, 80), ("coaps+ws://host/", .secureWebSocket, 443), ("host", .tcp, 5683),
+        ])
+    func schemes(text: String, scheme: ServerAddress.Scheme, port: Int) throws {
+        #expect(try ServerAddress(parsing: text) == ServerAddress(scheme, host: "host", port: port))
+    }
+
+    @Test(
+        "an address is written as it can be read again",
+        arguments: ["h:1", "[::1]:5683", "coaps+tcp://h:5684", "coap+ws://[::1]:80"])
     func description(text: String) throws {
         #expect(try ServerAddress(parsing: text).description == text)
     }

@@ -135,7 +135,7 @@ struct ShellTests {
             ([1], .ocfCBOR, "its payload is an array, not a map"),
             (tokens(1), nil, "it has no Content-Format"),
             (tokens(1), .json, "its Content-Format is 50, not 10000"),
-            (tokens(1, [.init("redirecturi", "coaps+tcp://x")]), .ocfCBOR, "its redirecturi leads nowhere"),
+            (tokens(1, [.init("redirecturi", "coap://x")]), .ocfCBOR, "its redirecturi leads nowhere"),
         ] as [(DataItem, ContentFormat?, String)])
     func unusable(item: DataItem, format: ContentFormat?, problem: String) async throws {
         let cloud = try await ScriptedCloud.start()

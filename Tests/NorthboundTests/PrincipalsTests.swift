@@ -1,6 +1,7 @@
 import CBOR
 import Cloud
 import HTTPTypes
+import Synchronization
 import Testing
 
 @testable import Northbound
@@ -13,6 +14,7 @@ struct PrincipalsTests {
             switch segment {
             case .literal(let text): "/\(text)"
             case .parameter("uid"): "/alice"
+            case .parameter("id"): "/0123456789abcdef"
             case .parameter: endpoint.action == .deleteClient ? "/alice-phone" : "/lamp"
             case .rest: "/light"
             }
@@ -78,6 +80,16 @@ struct PrincipalsTests {
                         #expect(answer.status == 200, "\(name)")
                         #expect(answer.body.contains("oven"), "\(name)")
                         #expect(!answer.body.contains("lamp"), "\(name)")
+                    case .listMediators:
+                        #expect(answer.status == 200, "\(name)")
+                        #expect(!answer.body.contains("0123456789abcdef"), "\(name)")
+                    case .deleteMediator:
+                        // Whose mediator it is, is told to nobody.
+                        #expect(answer.status == 404, "\(name)")
+                        #expect(server.registry.state.withLock { $0.mediators.count } == 1, "\(name)")
+                    case .followEvents:
+                        // StreamTests has what they read.
+                        #expect(answer.status == 200, "\(name)")
                     case .provisionClient, .provisionDevice:
                         // A code is for the mediator's own user, whatever the id.
                         #expect(answer.status == 200, "\(name)")
@@ -89,7 +101,7 @@ struct PrincipalsTests {
                     }
                 }
             }
-            #expect(server.registry.changes.filter { $0.hasPrefix("delete") }.isEmpty)
+            #expect(server.registry.changes.filter { $0.hasPrefix("delete") && !$0.contains("mediator") }.isEmpty)
             #expect(server.devices.requests.isEmpty)
             #expect(server.devices.ended.isEmpty)
         }

@@ -20,7 +20,8 @@ struct ServiceTests {
         let logger = Observability.logger(label: "northbound", sink: MemorySink())
         let responder = NorthboundResponder(
             configuration: NorthboundConfiguration(port: 0), registry: registry, devices: devices, presence: devices,
-            sessions: devices, accessLog: AccessLog(mode: .all, logger: logger), logger: logger)
+            sessions: devices, events: InMemoryEventLog(clock: SystemWallClock()),
+            accessLog: AccessLog(mode: .all, logger: logger), logger: logger)
         return (responder, devices)
     }
 
@@ -87,5 +88,32 @@ struct ServiceTests {
             try await tasks.waitForAll()
         }
         await #expect(throws: (any Error).self) { try await Peer.connect(service.port) { _ in } }
+    }
+
+    @Test("BI-60: graceful shutdown ends event streams, which would hold it up for ever")
+    func shutdownEndsStreams() async throws {
+        let (responder, devices) = self.responder()
+        devices.makeObservable()
+        let service = try await self.bind(0, responder)
+        let group = ServiceGroup(
+            services: [service], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            try await Peer.connect(service.port) { observer async throws in
+                let field = ["Authorization: alice-user", "Accept: text/event-stream"]
+                #expect(try await observer.request("GET", "/lamp/x", field).status == 200)
+                #expect(try await observer.event()["event"] == "notification")
+                try await Peer.connect(service.port) { follower async throws in
+                    #expect(try await follower.request("GET", "/events", field).status == 200)
+                    #expect(try await follower.event()["event"] == "ready")
+                    await group.triggerGracefulShutdown()
+                    await #expect(throws: Peer.Ended.self) { try await follower.event() }
+                    await #expect(throws: Peer.Ended.self) { try await observer.event() }
+                }
+            }
+            try await tasks.waitForAll()
+        }
+        #expect(devices.observations == 0)
+        #expect(responder.streams.count == 0)
     }
 }

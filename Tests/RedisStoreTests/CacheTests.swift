@@ -16,7 +16,7 @@ struct CacheTests {
     }
 
     private func withEvents(
-        _ kind: StoreKind, _ body: @escaping (any EventLog, SteppedClock) async throws -> Void
+        _ kind: StoreKind, _ body: @escaping (any EventHistory, SteppedClock) async throws -> Void
     ) async throws {
         let clock = SteppedClock()
         switch kind {
@@ -139,6 +139,67 @@ struct CacheTests {
         }
     }
 
+    @Test(
+        "A log is read on and on, by several at once, without hole or double, and a hole is noticed",
+        arguments: StoreKind.allCases)
+    func history(_ kind: StoreKind) async throws {
+        try await self.withEvents(kind) { log, _ in
+            let (alice, bob) = (UserID(stored: "alice"), UserID(stored: "bob"))
+            let start = try await log.last(of: alice)
+            #expect(try await log.read(of: alice, after: start, limit: 9) == .init(events: [], gap: false, last: start))
+            func append(_ number: Int64, to uid: UserID) {
+                log.append(
+                    OwnerEvent(kind: .deviceSignedIn, di: nil, at: Timestamp(milliseconds: number), text: ""), of: uid)
+            }
+            for number in 0..<25 { append(Int64(number), to: alice) }
+            append(99, to: bob)
+            var place = start
+            var read: [LoggedEvent] = []
+            while true {
+                let page = try await log.read(of: alice, after: place, limit: 10)
+                #expect(!page.gap)
+                read += page.events
+                if page.last == place { break }
+                place = page.last
+            }
+            #expect(read.map(\.event.at.milliseconds) == Array(0..<25))
+            #expect(read.compactMap { EventLogID($0.id)?.number } == Array(1...25))
+            #expect(try await log.last(of: alice) == place)
+            // A place of no log of ours is a gap, and goes on at the end.
+            for stranger in [
+                EventLogID(milliseconds: place.milliseconds + 9, number: 26),
+                EventLogID(milliseconds: place.milliseconds, number: 26),
+            ] {
+                let page = try await log.read(of: alice, after: stranger, limit: 10)
+                #expect(page == EventPage(events: [], gap: true, last: place))
+            }
+            // As after a failover to a replica that did not have the last ones yet.
+            let page = try await log.read(of: alice, after: EventLogID(milliseconds: 1, number: 1), limit: 1)
+            #expect(page.gap && page.events == [read[0]])
+        }
+    }
+
+    @Test("What was trimmed is a gap, and a user who is forgotten leaves nothing behind", arguments: StoreKind.allCases)
+    func trimmed(_ kind: StoreKind) async throws {
+        try await self.withEvents(kind) { log, _ in
+            let alice = UserID(stored: "alice")
+            let event = OwnerEvent(kind: .deviceDeleted, di: nil, at: Timestamp(milliseconds: 0), text: "")
+            log.append(event, of: alice)
+            let early = try await log.last(of: alice)
+            for _ in 0..<1500 { log.append(event, of: alice) }
+            let page = try await log.read(of: alice, after: early, limit: 10)
+            #expect(page.gap)
+            #expect(page.events.count == 10)
+            #expect(try await !log.read(of: alice, after: page.last, limit: 10).gap)
+            let late = try await log.last(of: alice)
+            log.forget(alice)
+            #expect(try await log.events(of: alice, after: nil, limit: 10).isEmpty)
+            log.append(event, of: alice)
+            let next = try await log.read(of: alice, after: late, limit: 10)
+            #expect(next.gap)
+        }
+    }
+
     @Test("Of too many owners the one without news for longest is forgotten")
     func owners() async throws {
         let clock = SteppedClock()
@@ -154,6 +215,16 @@ struct CacheTests {
         for index in 1..<4 {
             #expect(try await log.events(of: UserID(stored: "\(index)"), after: nil, limit: 9).count == 2)
         }
+        // How many events he had is not forgotten: who has read them all has missed nothing, others have.
+        let forgotten = UserID(stored: "0")
+        let last = try await log.last(of: forgotten)
+        #expect(last.number == 3)
+        #expect(try await !log.read(of: forgotten, after: last, limit: 9).gap)
+        #expect(try await log.read(of: forgotten, after: EventLogID(milliseconds: 0, number: 2), limit: 9).gap)
+        let stranger = UserID(stored: "stranger")
+        let start = try await log.last(of: stranger)
+        #expect(try await !log.read(of: stranger, after: start, limit: 9).gap)
+        #expect(try await log.read(of: stranger, after: .start, limit: 9).gap)
     }
 
     @Test("A nudge reaches who listens, and who begins to listen anew is told at once", arguments: StoreKind.allCases)

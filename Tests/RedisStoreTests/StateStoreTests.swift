@@ -21,8 +21,11 @@ struct StateStoreTests {
         _ wanted: StoredState?, _ store: any StateStore, _ resource: StoredResource,
         at location: SourceLocation = #_sourceLocation
     ) async throws {
-        let found = try await store.state(of: resource)
-        #expect(found == wanted, sourceLocation: location)
+        // Nobody is told when it is written: the first script a server does not know takes two turns.
+        try await eventually("\(location): \(String(describing: wanted))") {
+            let found = try await store.state(of: resource)
+            return found == wanted
+        }
     }
 
     private static func resource(_ path: String..., queries: [String] = []) -> StoredResource {

@@ -187,6 +187,27 @@ struct ProgramTests {
         }
     }
 
+    @Test("A mediator is listed by an id and deleted by it, by its user only", arguments: StoreKind.allCases)
+    func mediators(_ kind: StoreKind) async throws {
+        try await Bench.run(kind) { bench in
+            let call = Bench.call
+            let (uid, _, mediator) = try await bench.user("u-1")
+            let (stranger, _, _) = try await bench.user("u-2")
+            let listed = try await bench.client.mediators(of: uid, call: call)
+            #expect(listed.map(\.id) == [Mediator.id(mediator.hash)])
+            #expect(listed.first?.createdAt == bench.clock.now())
+            let id = try #require(listed.first?.id)
+            let refused = await self.refusal { () async throws(RegistryError) in
+                try await bench.client.deleteMediator(id, of: stranger, call: call)
+            }
+            #expect(refused?.code == .notFound)
+            #expect(try await bench.client.principal(for: mediator, call: call)?.kind == .mediator)
+            try await bench.client.deleteMediator(id, of: uid, call: call)
+            #expect(try await bench.client.principal(for: mediator, call: call) == nil)
+            #expect(try await bench.client.mediators(of: uid, call: call) == [])
+        }
+    }
+
     @Test("Every request leaves one access line and no token in the log")
     func accessLines() async throws {
         try await Bench.run(.memory) { bench in

@@ -52,6 +52,44 @@ struct DirectoryTests {
         }
     }
 
+    @Test("A publication is told only if somebody would find something else than before", arguments: StoreKind.allCases)
+    func told(_ kind: StoreKind) async throws {
+        try await withWorld(kind) { world in
+            _ = try await world.signedUp()
+            let told = Moved<[DirectoryEvent]>([])
+            let directory = Directory(store: world.store, clock: world.clock) { event in
+                told.change { $0.append(event) }
+            }
+            func publish(_ drafts: LinkDraft...) async throws -> [DirectoryEvent] {
+                told.value = []
+                _ = try await directory.publish(di: world.di, links: drafts, ttl: .seconds(60))
+                return told.value
+            }
+            func published(_ hrefs: String...) -> [DirectoryEvent] {
+                [.published(uid: world.uid, di: world.di, hrefs: hrefs)]
+            }
+            #expect(try await publish(self.draft("/a"), self.draft("/b")) == published("/a", "/b"))
+            world.clock.advance(.seconds(1))
+            #expect(try await publish(self.draft("/a"), self.draft("/b")) == [])
+            #expect(try await publish(self.draft("/a"), self.draft("/b", "other")) == published("/b"))
+            // What has expired was not to be found, swept or not.
+            world.clock.advance(.seconds(61))
+            #expect(try await publish(self.draft("/a")) == published("/a"))
+            world.store.fail(true)
+            told.value = []
+            await expectError(.unavailable) {
+                try await directory.publish(di: world.di, links: [self.draft("/c")], ttl: nil)
+            }
+            await expectError(.unavailable) { try await directory.unpublish(di: world.di, ins: []) }
+            #expect(told.value == [])
+            world.store.fail(false)
+            _ = try await directory.unpublish(di: world.di, ins: [1])
+            #expect(told.value == [.unpublished(uid: world.uid, di: world.di, hrefs: ["/a"])])
+            await expectError(.notFound) { try await directory.unpublish(di: world.di, ins: [1]) }
+            #expect(told.value.count == 1)
+        }
+    }
+
     @Test(
         "BI-40: the same href twice in one publication: the last counts, both get one number",
         arguments: StoreKind.allCases,

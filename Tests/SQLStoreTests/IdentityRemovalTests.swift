@@ -107,6 +107,76 @@ struct IdentityRemovalTests {
         }
     }
 
+    @Test(
+        "A mediator that is deleted provisions no more, nor does a code nobody has used; others and logins stay",
+        arguments: StoreKind.allCases)
+    func mediator(_ kind: StoreKind) async throws {
+        try await withWorld(kind) { world in
+            let identity = try world.identity()
+            let user = try await identity.registerUser(world.uid, authProvider: "")
+            let stolen = try await identity.provisionMediator(uid: world.uid, userToken: user)
+            let kept = try await identity.provisionMediator(uid: world.uid, userToken: user)
+            let strangers = try await world.mediator(try UserID("stranger"))
+            let credentials = try await world.signedUp(mediator: stolen)
+            let code = try await identity.provisionCode(kind: .client, di: nil, mediatorToken: stolen)
+            let strangersCode = try await identity.provisionCode(kind: .client, di: nil, mediatorToken: strangers)
+            let listed = try await identity.mediators(of: world.uid)
+            #expect(listed.map(\.id) == [Mediator.id(stolen.hash), Mediator.id(kept.hash)].sorted())
+            #expect(listed.allSatisfy { $0.createdAt == world.clock.now() && $0.id.count == 16 })
+
+            for (id, uid) in [
+                (Mediator.id(strangers.hash), world.uid), (Mediator.id(stolen.hash), try UserID("stranger")),
+                ("", world.uid), (Mediator.id(stolen.hash).uppercased() + "x", world.uid),
+            ] {
+                await expectError(.notFound) { try await identity.deleteMediator(id, of: uid) }
+            }
+            #expect(try await world.changes().isEmpty)
+
+            try await identity.deleteMediator(Mediator.id(stolen.hash), of: world.uid)
+            #expect(try await world.changes().map(\.kind) == [.mediator])
+            #expect(try await world.changes().map(\.subject) == [world.uid.text])
+            #expect(try await identity.mediators(of: world.uid).map(\.id) == [Mediator.id(kept.hash)])
+            #expect(try await identity.principal(for: stolen) == nil)
+            #expect(try await identity.principal(for: kept)?.kind == .mediator)
+            await expectError(.unauthorized) {
+                try await identity.provisionCode(kind: .device, di: nil, mediatorToken: stolen)
+            }
+            await expectError(.unauthorized) {
+                try await identity.signUp(di: try DeviceID("phone"), code: code, authProvider: nil)
+            }
+            _ = try await identity.signUp(di: try DeviceID("tablet"), code: strangersCode, authProvider: nil)
+            _ = try await identity.signIn(uid: world.uid, di: world.di, accessToken: credentials.accessToken)
+            await expectError(.notFound) {
+                try await identity.deleteMediator(Mediator.id(stolen.hash), of: world.uid)
+            }
+        }
+    }
+
+    @Test("Every deletion is told once, after its commit, and none that failed", arguments: StoreKind.allCases)
+    func told(_ kind: StoreKind) async throws {
+        try await withWorld(kind) { world in
+            let identity = try world.identity()
+            let mediator = try await world.mediator()
+            let second = try DeviceID("second")
+            _ = try await world.signedUp(mediator: mediator)
+            _ = try await world.signedUp(second, mediator: mediator)
+            world.store.fail(true)
+            await expectError(.unavailable) { try await identity.deleteDevice(world.di, of: world.uid) }
+            await expectError(.unavailable) { try await identity.deleteUser(world.uid) }
+            world.store.fail(false)
+            #expect(world.events.all.isEmpty)
+            _ = try await identity.deleteDevice(world.di, of: world.uid)
+            _ = try await identity.signOff(
+                di: nil, uid: nil, accessToken: nil, session: (uid: world.uid, di: second))
+            _ = try await identity.deleteUser(world.uid)
+            #expect(
+                world.events.all == [
+                    .deviceDeleted(uid: world.uid, di: world.di, kind: .device),
+                    .deviceDeleted(uid: world.uid, di: second, kind: .device), .userDeleted(uid: world.uid),
+                ])
+        }
+    }
+
     @Test("Deleting a user deletes everything of his and nothing of others", arguments: StoreKind.allCases)
     func user(_ kind: StoreKind) async throws {
         try await withWorld(kind) { world in

@@ -67,11 +67,14 @@ final class Gate: Sendable {
     func open() { self.state.withLock { $0 = true } }
 }
 
-/// Everything that was reported, in order.
+/// Everything that was reported, in order, but that there are new users.
 final class EventLog: Sendable {
     private let events = Mutex<[IdentityEvent]>([])
 
-    func append(_ event: IdentityEvent) { self.events.withLock { $0.append(event) } }
+    func append(_ event: IdentityEvent) {
+        if case .userBegun = event { return }
+        self.events.withLock { $0.append(event) }
+    }
 
     var all: [IdentityEvent] { self.events.withLock { $0 } }
 }

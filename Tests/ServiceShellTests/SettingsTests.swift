@@ -16,7 +16,8 @@ struct SettingsTests {
     static let strict = Setting.toggle("CSM_STRICT", default: false, "A switch.")
     static let life = Setting.lifetime("TOKEN_LIFETIME", in: 1...9999, default: 6000, "A lifetime.")
     static let address = Setting.address("BIND_ADDRESS", default: "127.0.0.1", "An address.")
-    static let endpoint = Setting.coapEndpoint("PUBLIC_ENDPOINT", "An endpoint.")
+    static let endpoint = Setting.coapEndpoints("PUBLIC_ENDPOINT", shownAs: "(none)", "Endpoints.")
+    static let listener = Setting.listener("COAPS_PORT", default: .off, "A port, or none.")
     static let identity = Setting.uuid("SID", "A UUID.")
     static let key = Setting.secretKey("SEAL_KEY", count: 4, shownAs: "(none)", "A secret.")
     static let longKey = Setting.secretKey("LONG_KEY", count: 32, shownAs: "(none)", "A secret.")
@@ -122,8 +123,14 @@ struct SettingsTests {
         for text in ["example.org", "127.0.0.1:80", "[::1]", "256.1.1.1"] {
             #expect(try Self.problem(Self.address, text).contains("give an IP address of this machine"))
         }
-        for text in ["coap://a:1", "coap+tcp://a", "coap+tcp://:1", "coap+tcp://a:0", "coap+tcp://a:1/b"] {
-            #expect(try Self.problem(Self.endpoint, text).contains("give coap+tcp://HOST:PORT"))
+        for text in [
+            "coap://a:1", "coap+tcp://a", "coap+tcp://:1", "coap+tcp://a:0", "coap+tcp://a:1/b", ",", "coap+tcp://a:1,",
+            "coap+tcp://a:1,coap+tcp://b:1",
+        ] {
+            #expect(try Self.problem(Self.endpoint, text).contains("give SCHEME://HOST:PORT"))
+        }
+        for text in ["65536", "-1", "OFF", "none"] {
+            #expect(Self.listener.parse(text) == nil)
         }
         #expect(try Self.problem(Self.identity, "0685b960").contains("give a UUID"))
     }
@@ -146,7 +153,10 @@ struct SettingsTests {
         #expect(Self.life.parse("permanent") == .some(.none))
         #expect(Self.life.parse("1h") == .some(.some(.seconds(3600))))
         #expect(Self.address.parse("localhost") == "localhost")
-        #expect(Self.endpoint.parse("coaps+tcp://[2001:db8::1]:5684") == "coaps+tcp://[2001:db8::1]:5684")
+        #expect(Self.endpoint.parse("coaps+tcp://[2001:db8::1]:5684") == ["coaps+tcp://[2001:db8::1]:5684"])
+        #expect(Self.endpoint.parse("coap+tcp://a:1, coaps+ws://a:2") == ["coap+tcp://a:1", "coaps+ws://a:2"])
+        #expect(Self.listener.parse("off") == .off)
+        #expect(Self.listener.parse("0") == .port(0))
         #expect(Self.identity.parse("0685B960-736F-46F7-BEC0-9E6CBD61ADC1") == "0685b960-736f-46f7-bec0-9e6cbd61adc1")
         #expect(Self.strict.parse("YES") == true)
     }

@@ -1,12 +1,23 @@
+package import Certificates
 package import CoAP
+package import CoAPInterface
+package import CoAPTransport
 import NIOCore
 package import ServiceShell
 
 /// How devices and clients are served over CoAP.
 package struct DeviceSettings: SettingsGroup {
-    package var port: Int
+    /// CoAP over TCP; nil: no such listener.
+    package var port: Int?
+    /// CoAP over TLS. Nil: wherever there is a certificate, on the port of RFC 8323 §8.2.
+    package var securePort: ListenerPort?
+    /// CoAP over WebSocket, without and with TLS; nil: no such listener.
+    package var webSocketPort: Int?
+    package var secureWebSocketPort: Int?
+    /// Who says with the PROXY protocol on whose behalf it connects.
+    package var proxies: ProxySources
     /// What clients dial, if it is not where we listen.
-    package var publicEndpoint: String?
+    package var publicEndpoints: PublicEndpoints
     /// In bytes; announced in our CSM (RFC 8323 §5.3.1).
     package var maxMessageSize: Int
     package var maxConnections: Int
@@ -20,11 +31,25 @@ package struct DeviceSettings: SettingsGroup {
     package var csmStrict: Bool
 
     enum Keys {
-        static let port = Setting.port("COAP_PORT", default: 5683, "The port of CoAP over TCP, for devices.")
-        static let publicEndpoint = Setting.coapEndpoint(
+        static let port = Setting.listener(
+            "COAP_PORT", default: .port(5683), "The port of CoAP over TCP, for devices.")
+        static let securePort = Setting.listener(
+            "COAPS_PORT", default: .port(5684), "The port of CoAP over TLS, for devices. It needs a certificate.",
+        ).workedOut(shownAs: "(5684 if there is a certificate, else off)")
+        static let webSocketPort = Setting.listener(
+            "COAP_WS_PORT", default: .off, "The port of CoAP over WebSocket, at /.well-known/coap.")
+        static let secureWebSocketPort = Setting.listener(
+            "COAPS_WS_PORT", default: .off, "The same over TLS. It needs a certificate.")
+        static let proxies = Setting.list(
+            "PROXY_PROTOCOL_FROM",
+            allowed: "IP addresses and networks such as 10.0.0.0/8, with commas, at most \(ProxySources.maximum)",
+            "From where CoAP connections begin with a PROXY protocol header, version 1 or 2. It is required of these.",
+            isGood: { ProxySources($0) != nil })
+        static let publicEndpoint = Setting.coapEndpoints(
             "PUBLIC_ENDPOINT",
+            shownAs: "(coap+tcp://BIND_ADDRESS:COAP_PORT)",
             "Where CoAP clients reach the gateway, if that is not where it listens. Links carry it.",
-        ).workedOut(shownAs: "(coap+tcp://BIND_ADDRESS:COAP_PORT)")
+        )
         static let maxMessageSize = Setting.size(
             "MAX_MESSAGE_SIZE",
             in: 1152...16_777_216,
@@ -64,6 +89,10 @@ package struct DeviceSettings: SettingsGroup {
 
     package static let declarations: [SettingDeclaration] = [
         Keys.port.declaration,
+        Keys.securePort.declaration,
+        Keys.webSocketPort.declaration,
+        Keys.secureWebSocketPort.declaration,
+        Keys.proxies.declaration,
         Keys.publicEndpoint.declaration,
         Keys.maxMessageSize.declaration,
         Keys.maxConnections.declaration,
@@ -74,14 +103,59 @@ package struct DeviceSettings: SettingsGroup {
     ]
 
     package init(_ reader: inout SettingsReader) {
-        self.port = reader.read(Keys.port)
-        self.publicEndpoint = reader.read(Keys.publicEndpoint)
+        self.port = reader.read(Keys.port).number
+        self.securePort = reader.read(Keys.securePort)
+        self.webSocketPort = reader.read(Keys.webSocketPort).number
+        self.secureWebSocketPort = reader.read(Keys.secureWebSocketPort).number
+        // What is not good was refused by the reader.
+        self.proxies = ProxySources(reader.read(Keys.proxies)) ?? ProxySources()
+        self.publicEndpoints = PublicEndpoints(reader.read(Keys.publicEndpoint)) ?? PublicEndpoints()
         self.maxMessageSize = reader.read(Keys.maxMessageSize)
         self.maxConnections = reader.read(Keys.maxConnections)
         self.keepaliveTime = reader.read(Keys.keepaliveTime)
         self.keepaliveInterval = reader.read(Keys.keepaliveInterval)
         self.keepaliveRetry = reader.read(Keys.keepaliveRetry)
         self.csmStrict = reader.read(Keys.csmStrict)
+    }
+
+    /// Where CoAP over TLS is served if there is a certificate; nil: nowhere.
+    package var securePortWithCertificate: Int? { (self.securePort ?? .port(Self.defaultSecurePort)).number }
+
+    private static let defaultSecurePort = 5684
+
+    /// The listeners, with what they show.
+    /// - Parameter certificates: nil: those with TLS are left out.
+    package func listeners(_ certificates: ServerCertificates?) -> [DevicePort] {
+        var listeners: [DevicePort] = []
+        if let port = self.port { listeners.append(DevicePort(.tcp, port: port)) }
+        if let certificates, let port = self.securePortWithCertificate {
+            listeners.append(DevicePort(.tls(certificates), port: port))
+        }
+        if let port = self.webSocketPort { listeners.append(DevicePort(.webSocket, port: port)) }
+        if let certificates, let port = self.secureWebSocketPort {
+            listeners.append(DevicePort(.secureWebSocket(certificates), port: port))
+        }
+        return listeners
+    }
+
+    /// Notes what does not fit together: a port with TLS that nothing is there to be shown at, or no port at all.
+    package func check(hasCertificate: Bool, _ reader: inout SettingsReader) {
+        if !hasCertificate {
+            let asked = [
+                self.securePort?.number.map { _ in "COAPS_PORT" },
+                self.secureWebSocketPort.map { _ in "COAPS_WS_PORT" },
+            ].compactMap { $0 }
+            for name in asked {
+                reader.reject(
+                    "\(name): is set, and there is no certificate; set TLS_CERTIFICATE and TLS_CERTIFICATE_KEY")
+            }
+        }
+        let isServed =
+            self.port != nil || self.webSocketPort != nil
+            || (hasCertificate && (self.securePortWithCertificate != nil || self.secureWebSocketPort != nil))
+        if !isServed {
+            reader.reject("COAP_PORT: is off as all other ports for devices are; give one of them")
+        }
     }
 
     /// How connections of devices and clients behave.

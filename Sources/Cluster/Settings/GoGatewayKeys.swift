@@ -7,8 +7,8 @@ package import ServiceShell
 package struct GoGatewayKeys {
     /// Old key to the settings it says something about. A program without any of these does not act on it.
     private static let meanings: KeyValuePairs<String, [String]> = [
-        "ADDRESS": ["COAP_PORT"],
         "NETWORK": ["COAP_PORT"],
+        "ADDRESS": ["COAP_PORT"],
         "MY_POD_IP": ["POD_IP"],
         "DB_NAME": ["DB_NAME"],
         "DB_USERNAME": ["DB_USERNAME"],
@@ -17,12 +17,14 @@ package struct GoGatewayKeys {
         "CACHE_URI": ["CACHE_URI"],
         "CACHE_PASSWORD": ["CACHE_PASSWORD"],
         "CACHE_NUMBER": ["CACHE_NUMBER"],
-        "TLS_CERTIFICATE": [],
-        "TLS_CERTIFICATE_KEY": [],
-        "TLS_CA_POOL": [],
+        "TLS_CERTIFICATE": ["TLS_CERTIFICATE"],
+        "TLS_CERTIFICATE_KEY": ["TLS_CERTIFICATE_KEY"],
+        "TLS_CA_POOL": ["TLS_CA_POOL"],
     ]
 
     private var values: [String: String] = [:]
+    /// Whether the one port of the old gateway was for TLS.
+    private var isSecure = false
     private var origins: [String: String] = [:]
     private var problems: [ConfigurationError.Problem] = []
     private var warnings: [String] = []
@@ -57,16 +59,18 @@ package struct GoGatewayKeys {
             }
             // ":5683" was how the old gateway said "on every address".
             self.set("BIND_ADDRESS", host.isEmpty ? "0.0.0.0" : host, from: key)
-            self.set("COAP_PORT", "\(port)", from: key)
+            self.set(self.isSecure ? "COAPS_PORT" : "COAP_PORT", "\(port)", from: key)
         case "MY_POD_IP":
             self.set("POD_IP", value, from: key)
         case "NETWORK":
             switch value {
             case "tcp": break
             case "tcp-tls":
-                self.warnings.append(
-                    "NETWORK=tcp-tls does not switch encryption on: devices are served plain TCP on COAP_PORT")
-            default: self.reject(key, value, "give tcp")
+                // The old gateway had one port, and that was for TLS then.
+                self.isSecure = true
+                self.set("COAP_PORT", "off", from: key)
+                if self.values["COAPS_PORT"] == nil { self.set("COAPS_PORT", "5684", from: key) }
+            default: self.reject(key, value, "give tcp or tcp-tls")
             }
         default:
             // It kept its name: the environment has it already.

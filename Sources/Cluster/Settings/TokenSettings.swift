@@ -8,6 +8,8 @@ package struct TokenSettings: SettingsGroup {
     /// `nil`: for ever.
     package var deviceTokenLifetime: Duration?
     package var refreshReuse: IdentityConfiguration.RefreshReuse
+    /// `nil`: devices stay where they signed up.
+    package var redirectURI: String?
 
     enum Keys {
         static let accessTokenLifetime = Setting.lifetime(
@@ -27,18 +29,25 @@ package struct TokenSettings: SettingsGroup {
             default: IdentityConfiguration.RefreshReuse.revoke,
             "What an old refresh token brings: revoke ends the login as stolen, recover lets the device go on.",
         )
+        static let redirectURI = Setting.coapEndpoint(
+            "REDIRECT_URI",
+            "Where devices and clients sign in from their sign-up on, in place of where they signed up.",
+        )
     }
 
     package static let declarations: [SettingDeclaration] = [
         Keys.accessTokenLifetime.declaration,
         Keys.deviceTokenLifetime.declaration,
         Keys.refreshReuse.declaration,
+        Keys.redirectURI.declaration,
     ]
 
     package init(_ reader: inout SettingsReader) {
         self.accessTokenLifetime = reader.read(Keys.accessTokenLifetime)
         self.deviceTokenLifetime = reader.read(Keys.deviceTokenLifetime)
         self.refreshReuse = reader.read(Keys.refreshReuse)
+        let redirectURI = reader.read(Keys.redirectURI)
+        self.redirectURI = redirectURI.isEmpty ? nil : redirectURI
     }
 
     package var identity: IdentityConfiguration {

@@ -39,6 +39,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var isReading = false
     /// The program stops: the response in progress is the last.
     private var isQuiescing = false
+    /// An event stream is being written, which has no end of its own.
+    private var isStreaming = false
     private var deadline: Scheduled<Void>?
     private var closing: Scheduled<Void>?
 
@@ -82,6 +84,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is ChannelShouldQuiesceEvent { self.isQuiescing = true }
+        // Who asks nothing more still wants his answer, but nobody listens to a stream without wanting to ask again.
+        if self.isStreaming, event as? ChannelEvent == .inputClosed { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -117,9 +121,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
                 return
             }
             if head.headerFields[.connection]?.lowercased() == "close" { self.state = .closing }
+            self.isStreaming = head.headerFields[.contentType] == "text/event-stream"
             context.write(data, promise: promise)
         case (.end, .open):
             self.inProgress -= 1
+            self.isStreaming = false
             context.write(data, promise: promise)
         case (.end, .closing):
             context.writeAndFlush(data, promise: promise)

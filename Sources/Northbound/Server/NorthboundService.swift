@@ -1,3 +1,4 @@
+package import Certificates
 import HTTPTypes
 import HummingbirdCore
 package import Logging
@@ -5,10 +6,11 @@ package import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOPosix
+import NIOSSL
 import ServiceLifecycle
 package import ServiceShell
 
-/// The northbound's listener: HTTP/1.1 on Hummingbird's channel, handed to a responder.
+/// The northbound's listeners: HTTP/1.1, plain and over TLS, on Hummingbird's channel, handed to a responder.
 ///
 /// `bind` takes the address before anything is served; `run` serves until graceful shutdown, and then lets requests in
 /// progress finish. The router is the endpoint table: Hummingbird's own decodes and joins what a device must get as
@@ -16,37 +18,71 @@ package import ServiceShell
 package final class NorthboundService: Service {
     private typealias Connection = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
 
-    private let listener: NIOAsyncChannel<Connection, Never>
+    private let doors: [Door]
     private let http: HTTP1Channel
     private let connections: HTTPConnections
+    private let responder: NorthboundResponder
     private let logger: Logger
 
-    /// The port that was taken.
+    /// The port that was taken for HTTP.
     package let port: Int
+    /// The port that was taken for HTTPS; nil without certificates.
+    package let securePort: Int?
 
     private init(
-        listener: NIOAsyncChannel<Connection, Never>,
-        http: HTTP1Channel,
-        connections: HTTPConnections,
-        port: Int,
-        logger: Logger,
+        _ plain: Door, secure: Door?, http: HTTP1Channel, connections: HTTPConnections, responder: NorthboundResponder,
+        logger: Logger
     ) {
-        self.listener = listener
+        self.doors = [plain] + (secure.map { [$0] } ?? [])
         self.http = http
         self.connections = connections
-        self.port = port
+        self.responder = responder
+        self.port = plain.port
+        self.securePort = secure?.port
         self.logger = logger
     }
 
-    /// Takes the address. Connections wait until `run`.
+    /// Takes the addresses. Connections wait until `run`.
+    /// - Parameter certificates: what is shown on the port for HTTPS; nil: there is none.
     package static func bind(
         _ configuration: NorthboundConfiguration,
         responder: NorthboundResponder,
+        certificates: ServerCertificates? = nil,
         group: any EventLoopGroup,
         logger: Logger,
     ) async throws(BindError) -> NorthboundService {
         let connections = HTTPConnections(maximum: configuration.maximumConnections)
         let http = Self.channel(configuration, responder)
+        let plain = try await Self.open(
+            configuration.host, configuration.port, "HTTP_PORT", group, logger, connections
+        ) { http.setup(channel: $0, logger: logger) }
+        guard let certificates else {
+            return NorthboundService(
+                plain, secure: nil, http: http, connections: connections, responder: responder, logger: logger)
+        }
+        do throws(BindError) {
+            let secure = try await Self.open(
+                configuration.host, configuration.securePort, "HTTPS_PORT", group, logger, connections
+            ) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(PlainHTTPRefuser(logger: logger))
+                    try channel.pipeline.syncOperations.addHandler(certificates.serverHandler())
+                    try channel.pipeline.syncOperations.addHandler(HandshakeDeadline())
+                }.flatMap { http.setup(channel: channel, logger: logger) }
+            }
+            return NorthboundService(
+                plain, secure: secure, http: http, connections: connections, responder: responder, logger: logger)
+        } catch {
+            await plain.close()
+            throw error
+        }
+    }
+
+    private static func open(
+        _ host: String, _ port: Int, _ variable: String, _ group: any EventLoopGroup, _ logger: Logger,
+        _ connections: HTTPConnections,
+        setup: @escaping @Sendable (any Channel) -> EventLoopFuture<Connection>
+    ) async throws(BindError) -> Door {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -57,25 +93,27 @@ package final class NorthboundService: Service {
                 }
             }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.tcpOption(.init(rawValue: Self.userTimeoutOption)), value: Self.userTimeout)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
         do {
-            let listener = try await bootstrap.bind(
-                host: configuration.host, port: configuration.port, serverBackPressureStrategy: nil
-            ) { (channel) -> EventLoopFuture<Connection> in
+            let listener = try await bootstrap.bind(host: host, port: port, serverBackPressureStrategy: nil) {
+                (channel) -> EventLoopFuture<Connection> in
                 guard connections.enter(channel) else {
                     return channel.close().flatMapThrowing { throw ChannelError.operationUnsupported }
                 }
-                return http.setup(channel: channel, logger: logger)
+                return setup(channel)
             }
             // A TCP listener that is bound has an address with a port.
-            let port = listener.channel.localAddress?.port ?? configuration.port
-            return NorthboundService(
-                listener: listener, http: http, connections: connections, port: port, logger: logger)
+            return Door(listener: listener, port: listener.channel.localAddress?.port ?? port)
         } catch {
-            throw BindError(
-                host: configuration.host, port: configuration.port, variable: "HTTP_PORT", underlying: error)
+            throw BindError(host: host, port: port, variable: variable, underlying: error)
         }
     }
+
+    /// TCP_USER_TIMEOUT of Linux: how long what we wrote may stay unacknowledged, in ms. A client that is gone without
+    /// a word is noticed by its next heartbeat, and not when the kernel gives up after a quarter of an hour.
+    private static let userTimeoutOption: CInt = 18
+    private static let userTimeout: ChannelOptions.Types.SocketOption.Value = 30_000
 
     private static func channel(
         _ configuration: NorthboundConfiguration, _ responder: NorthboundResponder
@@ -104,33 +142,62 @@ package final class NorthboundService: Service {
 
     /// Serves until graceful shutdown or cancellation, then until the requests in progress are answered.
     package func run() async throws {
-        let connections = self.connections
-        let channel = self.listener.channel
         try await withTaskCancellationOrGracefulShutdownHandler {
-            try await self.listener.executeThenClose { inbound in
-                try await channel.setOption(.autoRead, value: true).get()
-                await withDiscardingTaskGroup { group in
-                    do {
-                        for try await connection in inbound {
-                            group.addTask {
-                                await self.http.handle(value: connection, logger: self.logger)
-                            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await self.responder.run() }
+                try await withThrowingDiscardingTaskGroup { doors in
+                    for door in self.doors {
+                        doors.addTask {
+                            // One door alone is an outage too: whoever runs us must hear of it.
+                            defer { self.closeDoors() }
+                            try await self.serve(door)
                         }
-                    } catch {
-                        self.logger.error("stopped accepting HTTP connections", error: error)
                     }
                 }
+                group.cancelAll()
             }
         } onCancelOrGracefulShutdown: {
-            channel.close(promise: nil)
-            connections.quiesce()
+            self.closeDoors()
+            self.connections.quiesce()
+            self.responder.streams.quiesce()
         }
     }
 
-    /// Gives the port back without having served.
+    private func serve(_ door: Door) async throws {
+        try await door.listener.executeThenClose { inbound in
+            try await door.listener.channel.setOption(.autoRead, value: true).get()
+            await withDiscardingTaskGroup { group in
+                do {
+                    for try await connection in inbound {
+                        group.addTask {
+                            await self.http.handle(value: connection, logger: self.logger)
+                        }
+                    }
+                } catch {
+                    self.logger.error("stopped accepting HTTP connections", error: error)
+                }
+            }
+        }
+    }
+
+    private func closeDoors() {
+        for door in self.doors { door.listener.channel.close(promise: nil) }
+    }
+
+    /// Gives the ports back without having served.
     package func close() async {
-        // Closing a closed channel is the only failure, and then it is closed.
-        try? await self.listener.channel.close().get()
+        for door in self.doors { await door.close() }
+    }
+
+    /// A listener.
+    private struct Door: Sendable {
+        let listener: NIOAsyncChannel<Connection, Never>
+        let port: Int
+
+        func close() async {
+            // Closing a closed channel is the only failure, and then it is closed.
+            try? await self.listener.channel.close().get()
+        }
     }
 }
 

@@ -49,6 +49,75 @@ extension Setting where Value == Int {
     }
 }
 
+extension Setting where Value == ListenerPort {
+    /// A port to listen on, or none.
+    package static func listener(_ name: String, default fallback: ListenerPort, _ meaning: String) -> Self {
+        Self(
+            name,
+            allowed: "a port number from 0 to 65535 (0 takes any free port), or off",
+            default: fallback,
+            shownAs: fallback.number.map { "\($0)" } ?? "off",
+            meaning,
+            parse: { text in
+                if text == "off" { return .off }
+                return Numbers.whole(text).flatMap { 0...65535 ~= $0 ? .port($0) : nil }
+            },
+        )
+    }
+}
+
+extension Setting where Value == [String] {
+    /// Texts with commas between them, each of which `isGood`.
+    package static func list(
+        _ name: String, allowed: String, shownAs defaultText: String = "(none)", _ meaning: String,
+        isGood: @escaping @Sendable ([String]) -> Bool
+    ) -> Self {
+        Self(
+            name,
+            allowed: allowed,
+            default: [],
+            shownAs: defaultText,
+            meaning,
+            parse: { text in
+                guard text.utf8.count <= 4096 else { return nil }
+                let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+                    String(part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+                }
+                return isGood(parts) ? parts : nil
+            },
+        )
+    }
+
+    /// Where CoAP clients reach us, as they have to dial it: one endpoint for each scheme.
+    package static func coapEndpoints(_ name: String, shownAs defaultText: String, _ meaning: String) -> Self {
+        .list(
+            name,
+            allowed: "SCHEME://HOST:PORT, nothing behind the port, where SCHEME is coap+tcp, coaps+tcp, coap+ws or "
+                + "coaps+ws; several with commas, each with another scheme",
+            shownAs: defaultText,
+            meaning,
+            isGood: { texts in
+                texts.allSatisfy(Numbers.isCoAPEndpoint)
+                    && Set(texts.map { $0.prefix { $0 != ":" } }).count == texts.count
+            })
+    }
+}
+
+/// Where a listener listens, if at all.
+package enum ListenerPort: Hashable, Sendable {
+    case off
+    /// 0 for any free one.
+    case port(Int)
+
+    /// Nil if it is off.
+    package var number: Int? {
+        switch self {
+        case .off: nil
+        case .port(let number): number
+        }
+    }
+}
+
 extension Setting where Value == Duration {
     /// A time in whole seconds; `s`, `m` or `h` may follow the number.
     package static func seconds(
@@ -194,12 +263,15 @@ extension Setting where Value == String {
             parse: { text in Numbers.isPlainText(text, atMost: 255) ? text : nil },
         )
     }
+}
 
-    /// Where CoAP clients reach us, as they have to dial it.
+extension Setting where Value == String {
+    /// Where CoAP is served, as devices have to dial it; empty: nowhere.
     package static func coapEndpoint(_ name: String, _ meaning: String) -> Self {
         Self(
             name,
-            allowed: "coap+tcp://HOST:PORT or coaps+tcp://HOST:PORT, nothing behind the port",
+            allowed: "SCHEME://HOST:PORT, nothing behind the port, where SCHEME is coap+tcp, coaps+tcp, coap+ws or "
+                + "coaps+ws",
             default: "",
             shownAs: "(none)",
             meaning,
@@ -288,7 +360,7 @@ package enum Numbers {
     }
 
     static func isCoAPEndpoint(_ text: String) -> Bool {
-        for scheme in ["coap+tcp://", "coaps+tcp://"] where text.hasPrefix(scheme) {
+        for scheme in ["coap+tcp://", "coaps+tcp://", "coap+ws://", "coaps+ws://"] where text.hasPrefix(scheme) {
             guard let (host, port) = Self.hostAndPort(text.dropFirst(scheme.count)), !host.isEmpty else { return false }
             return port > 0
         }

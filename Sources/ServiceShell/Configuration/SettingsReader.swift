@@ -96,12 +96,13 @@ package struct SettingsReader {
     }
 
     /// Two listeners on one port would only be found when the second binds.
-    /// - Parameter ports: the settings' names and values.
-    package mutating func rejectShared(ports: KeyValuePairs<String, Int>) {
-        for (index, one) in ports.enumerated() where one.value != 0 {
-            for other in ports.dropFirst(index + 1) where other.value == one.value {
+    /// - Parameter ports: the settings' names and values; nil for a listener that is off.
+    package mutating func rejectShared(ports: KeyValuePairs<String, Int?>) {
+        for (index, one) in ports.enumerated() {
+            guard let number = one.value, number != 0 else { continue }
+            for other in ports.dropFirst(index + 1) where other.value == number {
                 self.reject(
-                    "\(other.key): \"\(other.value)\" is \(one.key)'s port too; give each listener its own port")
+                    "\(other.key): \"\(number)\" is \(one.key)'s port too; give each listener its own port")
             }
         }
     }

@@ -1,8 +1,9 @@
 """An OCF client on aiocoap that signs up and in, and observes another device's resource.
 
 Usage: aiocoap_observer.py COAP_PORT DI ONE_TIME_CODE OTHER_DEVICE COUNT
-Prints each representation it is told on a line of its own. After COUNT of them it cancels, prints `cancelled`, and leaves
-when its standard input is closed; any answer that is not a success ends it with status 1.
+Prints each representation it is told on a line of its own. After COUNT of them it cancels, which aiocoap keeps to
+itself over TCP, prints `cancelled`, and leaves when its standard input is closed. Any answer that is not a success ends
+it with status 1.
 """
 
 import asyncio

@@ -1,12 +1,13 @@
 """An OCF device and client on aiocoap: signs up and in, publishes, discovers, and reads another device's resource.
 
-Usage: aiocoap_peer.py COAP_PORT DI ONE_TIME_CODE OTHER_DEVICE
+Usage: aiocoap_peer.py SCHEME://HOST:PORT DI ONE_TIME_CODE OTHER_DEVICE [CA [CERTIFICATE KEY]]
 Everything is JSON (Content-Format 50), so that the gateway's negotiation is exercised as well. Prints one JSON object with
 what came back; any answer that is not a success ends it with status 1.
 """
 
 import asyncio
 import json
+import ssl
 import sys
 
 from aiocoap import Context, Message
@@ -15,9 +16,14 @@ from aiocoap.numbers.codes import GET, POST
 JSON = 50
 
 
-async def main(port: str, di: str, code: str, other: str) -> None:
-    context = await Context.create_client_context(transports=["tcpclient"])
-    base = f"coap+tcp://127.0.0.1:{port}"
+async def main(base: str, di: str, code: str, other: str, authority: str = "", *own: str) -> None:
+    context = await Context.create_client_context(transports=["tcpclient", "tlsclient", "ws"])
+    if authority:
+        tls = ssl.create_default_context(cafile=authority)
+        if own:
+            tls.load_cert_chain(*own)
+        # Its own table of credentials has no place for a certificate of the client.
+        context.client_credentials.ssl_client_context = lambda scheme, _: tls if scheme.startswith("coaps") else None
 
     async def ask(method, path: str, body=None) -> object:
         request = Message(code=method, uri=base + path, accept=JSON)

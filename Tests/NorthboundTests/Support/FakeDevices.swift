@@ -13,6 +13,9 @@ final class FakeDevices: Responder, PresenceReader, SessionEnder {
         var script: Script = { _, answer in answer(CoAP.Response(.content)) }
         var requests: [CoAP.Request] = []
         var ended: [String] = []
+        var observers: [UInt64: @Sendable (ObservationEvent) -> Void] = [:]
+        var observed: UInt64 = 0
+        var isObservable = false
     }
 
     private let state = Mutex(State())
@@ -58,6 +61,40 @@ final class FakeDevices: Responder, PresenceReader, SessionEnder {
             response.options.undelivered = .noSession
             answer(response)
         }
+    }
+
+    /// Whether resources can be observed: the script's answer is then the first notification.
+    func makeObservable() {
+        self.state.withLock { $0.isObservable = true }
+    }
+
+    /// Tells everybody who observes, and forgets them if it is the end.
+    func tell(_ event: ObservationEvent) {
+        let observers = self.state.withLock { state in
+            defer { if case .ended = event { state.observers = [:] } }
+            return Array(state.observers.values)
+        }
+        for observer in observers { observer(event) }
+    }
+
+    var observations: Int { self.state.withLock { $0.observers.count } }
+
+    func observe(
+        _ request: CoAP.Request, event: @escaping @Sendable (ObservationEvent) -> Void
+    ) -> ObservationHandle {
+        let id = self.state.withLock { state in
+            state.observed += 1
+            return state.observed
+        }
+        self.respond(to: request) { response in
+            let isObserved = self.state.withLock { state in
+                guard state.isObservable, response.code.isSuccess else { return false }
+                state.observers[id] = event
+                return true
+            }
+            event(isObserved ? .notified(response) : .ended(response))
+        }
+        return ObservationHandle { self.state.withLock { $0.observers[id] = nil } }
     }
 
     func presence(of devices: [DeviceID]) async -> [DeviceID: Presence] {

@@ -12,6 +12,8 @@ final class FakeRegistry: RegistryAccess {
         var principals: [String: Principal] = [:]
         var devices: [DeviceID: Device] = [:]
         var users: Set<UserID> = []
+        /// Whose a mediator is, by its id.
+        var mediators: [String: UserID] = ["0123456789abcdef": UserID(stored: "alice")]
         var count = 0
         /// One line a call: what was asked for, and the request id it came with.
         var calls: [String] = []
@@ -161,6 +163,21 @@ final class FakeRegistry: RegistryAccess {
             let gone = state.devices.values.filter { $0.uid == uid }.map(\.di).sorted()
             for di in gone { state.devices[di] = nil }
             return gone
+        }
+    }
+
+    func mediators(of uid: UserID, call: Call) async throws(RegistryError) -> [Mediator] {
+        try self.note("get mediators of \(uid)", call) { state in
+            state.mediators.filter { $0.value == uid }.keys.sorted().map {
+                Mediator(id: $0, createdAt: Timestamp(milliseconds: 0), lastUsed: nil)
+            }
+        }
+    }
+
+    func deleteMediator(_ id: String, of uid: UserID, call: Call) async throws(RegistryError) {
+        try self.note("delete mediator \(id)", call) { state throws(RegistryError) in
+            guard state.mediators[id] == uid else { throw RegistryError(.notFound, "there is none") }
+            state.mediators[id] = nil
         }
     }
 

@@ -6,6 +6,7 @@ struct Peer {
     private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
     private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
     private var received: [UInt8] = []
+    private var stream = ""
     private let channel: any Channel
 
     /// An answer as it came.
@@ -88,6 +89,38 @@ struct Peer {
         let body = String(decoding: self.received.prefix(count), as: UTF8.self)
         self.received.removeFirst(count)
         return Answer(status: status, fields: fields, body: body)
+    }
+
+    /// The next event of a stream, by field; comments are passed over.
+    /// - Throws: `Ended` when the stream or the connection ends first.
+    mutating func event() async throws -> [String: String] {
+        while true {
+            while !self.stream.contains("\n\n") { self.stream += try await self.chunk() }
+            let parts = self.stream.split(separator: "\n\n", maxSplits: 1, omittingEmptySubsequences: false)
+            self.stream = String(parts[1])
+            var fields: [String: String] = [:]
+            for line in parts[0].split(separator: "\n") where !line.hasPrefix(":") {
+                let pair = line.split(separator: ":", maxSplits: 1).map(String.init)
+                fields[pair[0], default: ""] += pair[1].dropFirst()
+            }
+            if fields["event"] != nil { return fields }
+        }
+    }
+
+    /// The next piece of a body of unknown length (RFC 9112 §7.1).
+    private mutating func chunk() async throws -> String {
+        while !self.received.contains(10) { try await self.more() }
+        let line = self.received.prefix { $0 != 13 }
+        let count = Int(String(decoding: line, as: UTF8.self), radix: 16) ?? 0
+        guard count > 0 else {
+            while self.received.count < line.count + 4 { try await self.more() }
+            self.received.removeFirst(line.count + 4)
+            throw Ended()
+        }
+        while self.received.count < line.count + 2 + count + 2 { try await self.more() }
+        let text = String(decoding: self.received[(line.count + 2)..<(line.count + 2 + count)], as: UTF8.self)
+        self.received.removeFirst(line.count + 2 + count + 2)
+        return text
     }
 
     /// What comes until the other side closes.

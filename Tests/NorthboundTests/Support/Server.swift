@@ -14,6 +14,7 @@ struct Server: Sendable {
     let port: Int
     let registry: FakeRegistry
     let devices: FakeDevices
+    let events: any EventHistory
     let log: MemorySink
     let responder: NorthboundResponder
 
@@ -22,6 +23,7 @@ struct Server: Sendable {
     static func run<Value: Sendable>(
         _ configuration: NorthboundConfiguration = NorthboundConfiguration(port: 0),
         clock: any WallClock = SystemWallClock(),
+        events: (any EventHistory)? = nil,
         _ body: @Sendable (Server) async throws -> Value
     ) async throws -> Value {
         let registry = FakeRegistry()
@@ -35,6 +37,7 @@ struct Server: Sendable {
         }
         registry.add(.device, "fridge-device", uid: "alice", di: "fridge")
         devices.register("fridge", uid: "alice")
+        let events = events ?? InMemoryEventLog(clock: clock)
         let log = MemorySink()
         let logger = Observability.logger(label: "northbound", level: .debug, sink: log)
         let responder = NorthboundResponder(
@@ -43,13 +46,15 @@ struct Server: Sendable {
             devices: devices,
             presence: devices,
             sessions: devices,
+            events: events,
             accessLog: AccessLog(
                 mode: .all, logger: Observability.logger(label: "northbound.access", sink: log)),
             logger: logger,
             clock: clock)
         let service = try await NorthboundService.bind(
             configuration, responder: responder, group: .singletonMultiThreadedEventLoopGroup, logger: logger)
-        let server = Server(port: service.port, registry: registry, devices: devices, log: log, responder: responder)
+        let server = Server(
+            port: service.port, registry: registry, devices: devices, events: events, log: log, responder: responder)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await service.run() }
             defer { group.cancelAll() }

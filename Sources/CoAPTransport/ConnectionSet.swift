@@ -1,0 +1,49 @@
+import NIOCore
+import Synchronization
+
+/// The connections of one listener, those among them that have not come to CoAP yet included.
+final class ConnectionSet: Sendable {
+    private struct State {
+        var opening: [ObjectIdentifier: any Channel] = [:]
+        var connections: [ObjectIdentifier: CoAPConnection] = [:]
+    }
+
+    let group: ListenerGroup
+    private let state = Mutex(State())
+
+    init(sharing group: ListenerGroup) {
+        self.group = group
+    }
+
+    var count: Int { self.state.withLock { $0.opening.count + $0.connections.count } }
+    var all: [CoAPConnection] { self.state.withLock { Array($0.connections.values) } }
+
+    /// False if there is no place; whoever got one calls `remove` at the end.
+    func reserve(_ channel: any Channel) -> Bool {
+        guard self.group.reserve() else { return false }
+        self.state.withLock { $0.opening[ObjectIdentifier(channel as AnyObject)] = channel }
+        return true
+    }
+
+    func insert(_ key: ObjectIdentifier, _ connection: CoAPConnection) {
+        self.state.withLock { state in
+            state.opening[key] = nil
+            state.connections[key] = connection
+        }
+    }
+
+    func remove(_ key: ObjectIdentifier) {
+        self.state.withLock { state in
+            state.opening[key] = nil
+            state.connections[key] = nil
+        }
+        self.group.giveBack()
+    }
+
+    /// Closes those that CoAP has not begun on: there is nobody to say goodbye to.
+    func closeOpening() {
+        for channel in self.state.withLock({ Array($0.opening.values) }) {
+            channel.close(promise: nil)
+        }
+    }
+}

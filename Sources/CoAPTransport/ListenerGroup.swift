@@ -1,0 +1,136 @@
+package import Logging
+import NIOCore
+import Synchronization
+
+/// Why an accepted connection never came to CoAP.
+package enum ListenerRefusal: String, Hashable, Sendable, CaseIterable {
+    /// As many connections as may are open.
+    case full = "full"
+    /// Something other than TLS on a TLS port.
+    case plainOnTLS = "plain-on-tls"
+    /// A TLS client on a port without TLS.
+    case tlsOnPlain = "tls-on-plain"
+    /// The TLS handshake failed; a client certificate that is not taken is one reason.
+    case handshakeFailed = "handshake-failed"
+    /// Handshake, PROXY header or upgrade took too long.
+    case timedOut = "timed-out"
+    /// A PROXY header that is wrong, missing, or from somebody who may not send one.
+    case proxyHeader = "proxy-header"
+    /// A WebSocket upgrade that asks for something else.
+    case upgradeRefused = "upgrade-refused"
+}
+
+/// What the listeners of one program share: how many connections they take together, and who hears of those they did
+/// not take.
+package final class ListenerGroup: Sendable {
+    private struct State {
+        var open = 0
+        var ports: [URIScheme: Int] = [:]
+        /// When each may be logged again, and how many were not since.
+        var lines: [ListenerRefusal: (next: NIODeadline, held: Int)] = [:]
+    }
+
+    /// Whoever knocks all the time must not fill the log.
+    private static let lineInterval = TimeAmount.seconds(10)
+
+    package let maximumConnections: Int
+    private let limitName: String
+    private let logger: Logger
+    private let onRefusal: @Sendable (ListenerRefusal) -> Void
+    private let state = Mutex(State())
+
+    /// - Parameters:
+    ///   - maximumConnections: a connection above that is closed as soon as it was accepted.
+    ///   - limitName: the setting that `maximumConnections` comes from, for the log line.
+    ///   - onRefusal: counts; called on any event loop.
+    package init(
+        maximumConnections: Int, limitName: String = "MAX_CONNECTIONS", logger: Logger,
+        onRefusal: @escaping @Sendable (ListenerRefusal) -> Void = { _ in }
+    ) {
+        self.maximumConnections = maximumConnections
+        self.limitName = limitName
+        self.logger = logger
+        self.onRefusal = onRefusal
+    }
+
+    // MARK: Places
+
+    /// Takes a place; whoever got one gives it back.
+    func reserve() -> Bool {
+        let isFree = self.state.withLock { state in
+            guard state.open < self.maximumConnections else { return false }
+            state.open += 1
+            return true
+        }
+        if !isFree {
+            self.refused(.full, metadata: [:])
+        }
+        return isFree
+    }
+
+    func giveBack() {
+        self.state.withLock { $0.open -= 1 }
+    }
+
+    // MARK: Ports
+
+    func opened(_ scheme: URIScheme, port: Int) {
+        self.state.withLock { $0.ports[scheme] = port }
+    }
+
+    /// Where a peer that means `scheme` had to go; nil if there is no such port.
+    func port(of scheme: URIScheme) -> Int? {
+        self.state.withLock { $0.ports[scheme] }
+    }
+
+    // MARK: Refusals
+
+    /// Counts, and says so in the log: what an operator can put right at info, the rest at debug.
+    func refused(_ refusal: ListenerRefusal, metadata: @autoclosure () -> Logger.Metadata) {
+        self.onRefusal(refusal)
+        guard let level = refusal.level else {
+            return self.logger.debug("connection refused: \(refusal.text(self.limitName))", metadata: metadata())
+        }
+        guard let held = self.mayLog(refusal, now: .now()) else { return }
+        var metadata = metadata()
+        if refusal == .full { metadata["connections.maximum"] = "\(self.maximumConnections)" }
+        if held > 0 { metadata["unlogged"] = "\(held)" }
+        self.logger.log(level: level, "connection refused: \(refusal.text(self.limitName))", metadata: metadata)
+    }
+
+    /// How many were held back since the last line; nil: hold this one back as well.
+    private func mayLog(_ refusal: ListenerRefusal, now: NIODeadline) -> Int? {
+        self.state.withLock { state in
+            if let line = state.lines[refusal], line.next > now {
+                state.lines[refusal] = (line.next, line.held + 1)
+                return nil
+            }
+            let held = state.lines[refusal]?.held ?? 0
+            state.lines[refusal] = (now + Self.lineInterval, 0)
+            return held
+        }
+    }
+}
+
+extension ListenerRefusal {
+    /// Nil: what anybody in the world can cause and nobody here can put right.
+    fileprivate var level: Logger.Level? {
+        switch self {
+        case .full: .warning
+        case .plainOnTLS, .tlsOnPlain, .proxyHeader: .info
+        case .handshakeFailed, .timedOut, .upgradeRefused: nil
+        }
+    }
+
+    fileprivate func text(_ limitName: String) -> String {
+        switch self {
+        case .full: "as many as \(limitName) are open"
+        case .plainOnTLS: "the peer does not speak TLS, and this port is for TLS"
+        case .tlsOnPlain: "the peer speaks TLS, and this port is without"
+        case .handshakeFailed: "the TLS handshake failed"
+        case .timedOut: "handshake, PROXY header or upgrade took too long"
+        case .proxyHeader: "its PROXY header is wrong, missing or not from PROXY_PROTOCOL_FROM"
+        case .upgradeRefused: "no upgrade to CoAP over WebSocket was asked for"
+        }
+    }
+}

@@ -1,0 +1,178 @@
+import CoAP
+import NIOCore
+import NIOWebSocket
+
+//  In a WebSocket message the frame of RFC 8323 §3.2 has no length of its own: Len is 0, and there is no extended
+//  length (RFC 8323 §4.2).
+//
+//  +--------+------+-------------------------+-------+---------+------+---------+
+//  | 0 |TKL | Code | ext. token length 0…2   | Token | Options | 0xFF | Payload |
+//  +--------+------+-------------------------+-------+---------+------+---------+
+
+/// Which end of a WebSocket connection we are.
+enum WebSocketRole: Hashable, Sendable {
+    case server
+    case client
+}
+
+/// The rules of WebSocket frames for CoAP, without input or output (RFC 6455 §5, RFC 8323 §4).
+struct WebSocketMessages {
+    enum Action: Equatable {
+        case nothing
+        /// One message, as the frame it is over TCP.
+        case message(ByteBuffer)
+        /// A Pong with this in it.
+        case pong(ByteBuffer)
+        /// The peer closes: answer with the same code, then close.
+        case closing(WebSocketErrorCode?)
+        /// Not a message of CoAP: Abort, then close with 1002.
+        case malformed(DecodeError)
+        /// Close with this code; the text says why.
+        case fail(WebSocketErrorCode, String)
+    }
+
+    /// Unspecified: nobody cuts a message into more pieces. Empty ones would cost nothing but time.
+    static let maximumFragments = 1024
+
+    private let role: WebSocketRole
+    private let limits: FrameLimits
+    private var joined: ByteBuffer?
+    private var fragments = 0
+    private var isOver = false
+
+    init(role: WebSocketRole, limits: FrameLimits) {
+        self.role = role
+        self.limits = limits
+    }
+
+    mutating func received(_ frame: WebSocketFrame) -> Action {
+        guard !self.isOver else { return .nothing }
+        let action = self.decide(frame)
+        switch action {
+        case .nothing, .message, .pong: break
+        case .closing, .malformed, .fail: self.isOver = true
+        }
+        return action
+    }
+
+    private mutating func decide(_ frame: WebSocketFrame) -> Action {
+        // RFC 6455 §5.1: a client masks, a server does not.
+        guard (frame.maskKey != nil) == (self.role == .server) else {
+            return .fail(.protocolError, self.role == .server ? "a frame is not masked" : "a frame is masked")
+        }
+        guard !frame.rsv1, !frame.rsv2, !frame.rsv3 else {
+            return .fail(.protocolError, "a frame belongs to an extension that was not agreed on")
+        }
+        switch frame.opcode {
+        case .ping:
+            return .pong(frame.unmaskedData)
+        case .pong:
+            return .nothing
+        case .connectionClose:
+            var data = frame.unmaskedData
+            return .closing(data.readWebSocketErrorCode())
+        case .text:
+            return .fail(.unacceptableData, "a text message: CoAP is binary")
+        case .binary:
+            guard self.joined == nil else {
+                return .fail(.protocolError, "a message begins in the middle of another")
+            }
+            guard !frame.fin else { return self.whole(frame.unmaskedData) }
+            self.fragments = 0
+            return self.join(frame.unmaskedData, into: ByteBuffer(), isLast: false)
+        case .continuation:
+            guard let joined = self.joined else {
+                return .fail(.protocolError, "a continuation of nothing")
+            }
+            self.joined = nil
+            return self.join(frame.unmaskedData, into: joined, isLast: frame.fin)
+        default:
+            return .fail(.protocolError, "a frame of an unknown kind")
+        }
+    }
+
+    private mutating func join(_ piece: ByteBuffer, into joined: ByteBuffer, isLast: Bool) -> Action {
+        self.fragments += 1
+        guard joined.readableBytes + piece.readableBytes <= self.limits.maximumMessageSize else {
+            return .fail(.messageTooLarge, "a message exceeds \(self.limits.maximumMessageSize) bytes")
+        }
+        guard self.fragments <= Self.maximumFragments else {
+            return .fail(.policyViolation, "a message comes in more than \(Self.maximumFragments) pieces")
+        }
+        var joined = joined
+        joined.writeImmutableBuffer(piece)
+        guard isLast else {
+            self.joined = joined
+            return .nothing
+        }
+        return self.whole(joined)
+    }
+
+    private func whole(_ message: ByteBuffer) -> Action {
+        do throws(DecodeError) {
+            return .message(try Self.frame(of: message))
+        } catch {
+            return .malformed(error)
+        }
+    }
+
+    // MARK: The two forms of a message
+
+    /// The frame over TCP of a message in its WebSocket form.
+    static func frame(of message: ByteBuffer) throws(DecodeError) -> ByteBuffer {
+        guard let first: UInt8 = message.getInteger(at: message.readerIndex) else { throw .shortMessage }
+        guard first >> 4 == 0 else { throw .lengthInWebSocket(nibble: first >> 4) }
+        let tokenNibble = first & 0xF
+        let head: Int
+        switch tokenNibble {
+        case 0...8:
+            head = 2 + Int(tokenNibble)
+        case 13:
+            guard let more: UInt8 = message.getInteger(at: message.readerIndex + 2) else { throw .shortMessage }
+            head = 3 + Int(more) + 13
+        case 14:
+            guard let more: UInt16 = message.getInteger(at: message.readerIndex + 2) else { throw .shortMessage }
+            head = 4 + Int(more) + 269
+        default:
+            throw .tokenLength(nibble: tokenNibble)
+        }
+        let body = message.readableBytes - head
+        guard body >= 0 else { throw .shortMessage }
+        var frame = ByteBuffer()
+        frame.reserveCapacity(message.readableBytes + 4)
+        switch body {
+        case 0..<13:
+            frame.writeInteger(UInt8(body) << 4 | tokenNibble)
+        case 13..<269:
+            frame.writeInteger(13 << 4 | tokenNibble)
+            frame.writeInteger(UInt8(body - 13))
+        case 269..<65805:
+            frame.writeInteger(14 << 4 | tokenNibble)
+            frame.writeInteger(UInt16(body - 269))
+        default:
+            frame.writeInteger(15 << 4 | tokenNibble)
+            // What reaches us is shorter than 4 GiB: the decoder of frames is bounded.
+            frame.writeInteger(UInt32(truncatingIfNeeded: body - 65805))
+        }
+        frame.writeBytes(message.readableBytesView.dropFirst())
+        return frame
+    }
+
+    /// The WebSocket form of one whole frame over TCP of ours.
+    static func message(of frame: ByteBuffer) -> ByteBuffer {
+        let bytes = frame.readableBytesView
+        guard let first = bytes.first else { return frame }
+        let lengthExtension =
+            switch first >> 4 {
+            case 13: 1
+            case 14: 2
+            case 15: 4
+            default: 0
+            }
+        var message = ByteBuffer()
+        message.reserveCapacity(frame.readableBytes)
+        message.writeInteger(first & 0xF)
+        message.writeBytes(bytes.dropFirst(1 + lengthExtension))
+        return message
+    }
+}

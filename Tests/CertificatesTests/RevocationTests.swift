@@ -1,0 +1,233 @@
+import FoundationEssentials
+import Logging
+import NIOCore
+import NIOSSL
+import SwiftASN1
+import Synchronization
+import TestServers
+import Testing
+import X509
+
+@testable import Certificates
+
+@Suite("Revoked certificates", .timeLimit(.minutes(3)))
+struct RevocationTests {
+    private static let id = "08e7e385-15be-41f3-a373-7d370f8c8c93"
+
+    @Test("BI-46: what was revoked before the handshake is refused, DER or PEM, version 1 or 2", arguments: [1, nil])
+    func before(version: Int?) async throws {
+        let authority = try TestAuthority("authority")
+        let (bad, good) = (try authority.issue(), try authority.issue())
+        var list = TestList(serials: [bad.chain[0].serialNumber])
+        list.version = version
+        let bench = try await TLSBench(revoked: list, authority: authority)
+        #expect(try await bench.greeting(bad.client()) == nil)
+        #expect(bench.log.lines.contains { $0.text.contains("it is revoked") })
+        #expect(try await bench.greeting(good.client()) == Self.id)
+        list.serials.append(good.chain[0].serialNumber)
+        try bench.replaceList(TestList.pem(list.signed(by: authority)))
+        bench.certificates.reloadIfChanged()
+        #expect(try await bench.greeting(good.client()) == nil)
+        #expect(try await bench.greeting(authority.issue().client()) == Self.id)
+        try await bench.close()
+    }
+
+    @Test("BI-46: a revocation while the client is connected is told to whoever ends connections")
+    func during() async throws {
+        let bench = try await TLSBench()
+        let identity = try bench.authority.issue()
+        let (client, other) = (try await bench.connect(identity.client()), try bench.authority.issue())
+        #expect(try await client.greeting.get() == Self.id)
+        let peer = PeerCertificate(identity.chain[0])
+        let counted = Counted()
+        bench.certificates.whenRevocationsChange { counted.increment() }
+        #expect(!bench.certificates.isRevoked(peer))
+        // The same list again, and one with another's.
+        try bench.replaceList(TestList().signed(by: bench.authority))
+        bench.certificates.reloadIfChanged()
+        #expect(counted.value == 0)
+        try bench.replaceList(TestList(serials: [identity.chain[0].serialNumber]).signed(by: bench.authority))
+        bench.certificates.reloadIfChanged()
+        #expect(counted.value == 1)
+        #expect(bench.certificates.isRevoked(peer))
+        #expect(!bench.certificates.isRevoked(PeerCertificate(other.chain[0])))
+        // Fewer than before: nobody is to be ended.
+        try bench.replaceList(TestList().signed(by: bench.authority))
+        bench.certificates.reloadIfChanged()
+        #expect(counted.value == 1)
+        #expect(!bench.certificates.isRevoked(peer))
+        try await client.channel.close()
+        try await bench.close()
+    }
+
+    @Test("BI-46: a changed list is noticed without a new connection")
+    func noticed() async throws {
+        let bench = try await TLSBench(interval: .milliseconds(20))
+        let identity = try bench.authority.issue()
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        bench.certificates.whenRevocationsChange { continuation.yield() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await bench.certificates.run() }
+            try bench.replaceList(TestList(serials: [identity.chain[0].serialNumber]).signed(by: bench.authority))
+            for await _ in stream { break }
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+        #expect(bench.certificates.isRevoked(PeerCertificate(identity.chain[0])))
+        try await bench.close()
+    }
+
+    @Test("BI-46: a list that is empty, cut short, no list or not signed by an authority of ours leaves the old one")
+    func unusable() async throws {
+        let bench = try await TLSBench()
+        let identity = try bench.authority.issue()
+        let peer = PeerCertificate(identity.chain[0])
+        let whole = try TestList(serials: [identity.chain[0].serialNumber]).signed(by: bench.authority)
+        try bench.replaceList(whole)
+        bench.certificates.reloadIfChanged()
+        #expect(bench.certificates.isRevoked(peer))
+        let stranger = try TestAuthority("stranger")
+        let forger = try TestAuthority("authority")
+        var critical = TestList()
+        critical.criticalExtension = [2, 5, 29, 27]
+        var partial = TestList()
+        partial.criticalExtension = [2, 5, 29, 28]
+        var indirect = TestList(serials: [.init(bytes: [1])])
+        indirect.entryExtension = [2, 5, 29, 29]
+        var version = TestList()
+        version.version = 2
+        var weak = TestList()
+        weak.algorithm = [1, 2, 840, 10045, 4, 1]
+        var tampered = try TestList(serials: [.init(bytes: [1])]).signed(by: bench.authority)
+        tampered[tampered.count / 4] ^= 1
+        let pem = TestList.pem(whole)
+        let files: [(String, [UInt8], String)] = [
+            ("empty", [], "it is empty"), ("cut", Array(whole.dropLast(5)), "no list"),
+            ("cut PEM", Array(pem.dropLast(40)), "no whole list"), ("HTML", Array("<html>".utf8), "no whole list"),
+            ("blank", [10], "no whole list"), ("sequence", [0x30, 0], "no list"),
+            ("certificate", Array(try bench.authority.certificate.serializeAsPEM().pemString.utf8), "no whole list"),
+            ("stranger", try TestList().signed(by: stranger), "none of our authorities"),
+            ("forger", try TestList().signed(by: forger), "signature"),
+            ("delta", try critical.signed(by: bench.authority), "2.5.29.27"),
+            ("partial", try partial.signed(by: bench.authority), "2.5.29.28"),
+            ("indirect", try indirect.signed(by: bench.authority), "2.5.29.29"),
+            ("version", try version.signed(by: bench.authority), "version"),
+            ("SHA-1", try weak.signed(by: bench.authority), "do not accept"), ("tampered", tampered, ""),
+            ("after", whole + [0], ""),
+        ]
+        for (what, bytes, reason) in files {
+            let before = bench.log.warnings("crl.pem")
+            try bench.replaceList(bytes)
+            bench.certificates.reloadIfChanged()
+            bench.certificates.reloadIfChanged()
+            #expect(bench.certificates.isRevoked(peer), "\(what)")
+            #expect(bench.log.warnings("crl.pem") == before + 1, "\(what)")
+            let last = bench.log.lines.last { $0.level == .warning }?.text ?? ""
+            #expect(last.contains(reason), "\(what): \(last)")
+            #expect(try await bench.greeting(identity.client()) == nil, "\(what)")
+        }
+        try FileManager.default.removeItem(atPath: "\(bench.folder.path)/crl.pem")
+        bench.certificates.reloadIfChanged()
+        #expect(bench.certificates.isRevoked(peer))
+        // Whole again.
+        try bench.replaceList(TestList().signed(by: bench.authority))
+        bench.certificates.reloadIfChanged()
+        #expect(try await bench.greeting(identity.client()) == Self.id)
+        try await bench.close()
+    }
+
+    @Test("BI-46: every list cut short or with a byte changed is refused or read, and never crashes")
+    func hostile() throws {
+        let authority = try TestAuthority("authority")
+        let whole = try TestList(serials: [.init(bytes: [1, 2, 3])]).signed(by: authority)
+        #expect(try RevocationList(whole, authorities: [authority.certificate]).serials == [[1, 2, 3]])
+        for count in whole.indices {
+            #expect(throws: (any Error).self) {
+                try RevocationList(Array(whole.prefix(count)), authorities: [authority.certificate])
+            }
+            for mask: UInt8 in [0x01, 0x80, 0xFF] {
+                var changed = whole
+                changed[count] ^= mask
+                #expect(throws: (any Error).self, "\(count) \(mask)") {
+                    try RevocationList(changed, authorities: [authority.certificate])
+                }
+            }
+        }
+    }
+
+    @Test("BI-46: a stale list holds, and is warned of once a day")
+    func stale() async throws {
+        let authority = try TestAuthority("authority")
+        let identity = try authority.issue()
+        let list = TestList(serials: [identity.chain[0].serialNumber], nextUpdate: -30)
+        let bench = try await TLSBench(revoked: list, authority: authority)
+        #expect(bench.log.warnings("stale") == 1)
+        bench.certificates.reloadIfChanged()
+        #expect(bench.log.warnings("stale") <= 2)
+        let now = AuthorityFolder.clock()
+        for hour in 24..<48 { bench.certificates.speakOfExpiry(now: (now / 86_400) * 86_400 + Int64(hour) * 3600) }
+        #expect((2...3).contains(bench.log.warnings("stale")))
+        #expect(try await bench.greeting(identity.client()) == nil)
+        #expect(try await bench.greeting(authority.issue().client()) == Self.id)
+        try await bench.close()
+    }
+
+    @Test("RFC 5280 §6.3.3: an authority whose key is not for lists signs none")
+    func keyUsage() throws {
+        let authority = try TestAuthority("authority", keyUsage: KeyUsage(keyCertSign: true))
+        let list = try TestList().signed(by: authority)
+        let error = #expect(throws: RevocationList.Unusable.self) {
+            try RevocationList(list, authorities: [authority.certificate])
+        }
+        #expect(error?.reason.contains("may not sign") == true)
+    }
+
+    @Test("A list of 50000 entries is read and searched; one of more than the bound is refused")
+    func large() throws {
+        let authority = try TestAuthority("authority")
+        let serials = (1...50_000).map { Certificate.SerialNumber($0) }
+        let list = try RevocationList(
+            try TestList(serials: serials).signed(by: authority), authorities: [authority.certificate])
+        #expect(list.serials.count == 50_000)
+        #expect(list.revokes([0xC3, 0x50]))
+        #expect(!list.revokes([0xC3, 0x51]))
+        #expect(list.revokes([0, 0, 1]))
+    }
+
+    @Test("BI-48: a session is not resumed once its certificate is revoked", arguments: ["-tls1_2", "-tls1_3"])
+    func resumption(version: String) async throws {
+        let bench = try await TLSBench()
+        let identity = try bench.authority.issue()
+        let path = bench.folder.path
+        try identity.write(to: "\(path)/client.pem", key: "\(path)/client.key")
+        func connect(_ session: String) async throws -> String {
+            let ended = try await Subprocess.run([
+                "/bin/sh", "-c",
+                """
+                echo hello | timeout 30 openssl s_client \(version) -ign_eof -connect 127.0.0.1:\(bench.port) \
+                -cert \(path)/client.pem -key \(path)/client.key \(session) \(path)/session 2>&1
+                """,
+            ])
+            return ended.output
+        }
+        let first = try await connect("-sess_out")
+        #expect(first.contains(Self.id), "\(first)")
+        // It is who it was, though it shows nothing again.
+        let second = try await connect("-sess_in")
+        #expect(second.contains("Reused") && second.contains(Self.id), "\(second)")
+        try bench.replaceList(TestList(serials: [identity.chain[0].serialNumber]).signed(by: bench.authority))
+        bench.certificates.reloadIfChanged()
+        let third = try await connect("-sess_in")
+        #expect(!third.contains("Reused") && !third.contains(Self.id), "\(third)")
+        try await bench.close()
+    }
+}
+
+/// How often something was called.
+final class Counted: Sendable {
+    private let count = Mutex(0)
+
+    var value: Int { self.count.withLock { $0 } }
+
+    func increment() { self.count.withLock { $0 += 1 } }
+}

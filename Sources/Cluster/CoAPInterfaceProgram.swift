@@ -45,6 +45,12 @@ package enum CoAPInterfaceProgram: ServerProgram {
         inside.becomes(PodResponder(keeper: keeper))
         let logs = (devices: context.accessLog("coap-interface"), relay: context.accessLog("coap-interface.relay"))
         let edge = Self.edge(keeper, settings, context, reach)
+        let mode = settings.devices.storedState
+        let states =
+            mode == .off
+            ? nil
+            : StateKeeper(
+                mode: mode, store: RedisStateStore(client: reach.redis), group: context.loops.group)
         let certificates = try settings.tls.certificates(sid: nil, logger: context.logger("tls"))
         let coap = try await context.bindDevices(
             settings.devices, certificates,
@@ -52,7 +58,7 @@ package enum CoAPInterfaceProgram: ServerProgram {
                 registry: reach.registry, edge: edge, keeper: keeper,
                 publicEndpoints: settings.devices.publicEndpoints, requestTimeout: .init(settings.requests.timeout),
                 isRegistryUnreachable: { reach.balancer.wasUnreachable(within: Self.renewalGrace) },
-                watch: loopWatch, accessLog: logs.devices, relayLog: logs.relay,
+                watch: loopWatch, states: states, accessLog: logs.devices, relayLog: logs.relay,
                 logger: context.logger("coap-interface")))
         let admin = try await context.bindAdmin(
             logs: ["coap-interface": logs.devices, "relay": logs.relay], served: ["coap-interface", "relay"],
@@ -60,7 +66,10 @@ package enum CoAPInterfaceProgram: ServerProgram {
         return StartedProgram(
             ports: coap.namedPorts.merging(["pod": podPort.port, "admin": admin.port]) { $1 },
             services: [context.loops] + CertificateWatch.services(certificates) + reach.services
-                + [Self.follower(keeper.sessions, context, reach), admin, keeper, podPort, coap, EdgeStop(edge: edge)],
+                + [
+                    Self.follower(keeper.sessions, states, context, reach), admin, keeper, podPort, coap,
+                    EdgeStop(edge: edge),
+                ],
             details: ["pod": name, "pod.address": address])
     }
 
@@ -90,11 +99,14 @@ package enum CoAPInterfaceProgram: ServerProgram {
     }
 
     private static func follower(
-        _ sessions: SessionTable, _ context: ProgramContext, _ reach: ClusterReach
+        _ sessions: SessionTable, _ states: StateKeeper?, _ context: ProgramContext, _ reach: ClusterReach
     ) -> ChangeFollower {
         ChangeFollower(
             reach.balancer, caller: "coap-interface", cache: reach.cache, logger: context.logger("changes"),
-            changed: { sessions.endNow($0) },
+            changed: { change in
+                sessions.endNow(change)
+                if change.kind == .device { states?.forget(DeviceID(stored: change.subject)) }
+            },
             sessions: { sessions.listed().map { Login(uid: $0.uid, di: $0.di, family: $0.family) } })
     }
 

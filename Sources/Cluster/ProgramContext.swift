@@ -80,14 +80,15 @@ package struct ProgramContext: Sendable {
     package func bindHTTP(
         _ configuration: NorthboundConfiguration, registry: any RegistryAccess, devices: any Responder,
         presence: any PresenceReader, sessions: any SessionEnder, events: any EventHistory,
-        streams: OpenStreams, certificates: ServerCertificates?, accessLog: AccessLog
+        streams: OpenStreams, states: (any StateStore)?, certificates: ServerCertificates?, accessLog: AccessLog
     ) async throws(BindError) -> NorthboundService {
         let logger = self.logger("northbound")
         return try await NorthboundService.bind(
             configuration,
             responder: NorthboundResponder(
                 configuration: configuration, registry: registry, devices: devices, presence: presence,
-                sessions: sessions, events: events, streams: streams, accessLog: accessLog, logger: logger),
+                sessions: sessions, events: events, streams: streams, states: states,
+                accessLog: accessLog, logger: logger),
             certificates: certificates, group: self.loops.group, logger: logger)
     }
 

@@ -25,6 +25,8 @@ package struct CoAPInterfaceContext: Sendable {
     /// Notices when an event loop of the devices slept, and calls `RouteKeeper.paused` then. Its owner starts it; nil
     /// where nobody else can take a session over.
     package var watch: LoopWatch?
+    /// Takes down what devices say; nil: nobody does.
+    package var states: StateKeeper?
     /// Requests of devices and clients.
     package var accessLog: AccessLog
     /// Requests to devices, whoever asked.
@@ -40,7 +42,7 @@ package struct CoAPInterfaceContext: Sendable {
         publicEndpoints: PublicEndpoints = PublicEndpoints(), registryTimeout: TimeAmount = .seconds(10),
         requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(),
         isRegistryUnreachable: @escaping @Sendable () -> Bool = { false },
-        watch: LoopWatch? = nil, accessLog: AccessLog, relayLog: AccessLog? = nil,
+        watch: LoopWatch? = nil, states: StateKeeper? = nil, accessLog: AccessLog, relayLog: AccessLog? = nil,
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger
     ) {
         self.registry = registry
@@ -52,6 +54,7 @@ package struct CoAPInterfaceContext: Sendable {
         self.limits = limits
         self.isRegistryUnreachable = isRegistryUnreachable
         self.watch = watch
+        self.states = states
         self.accessLog = accessLog
         self.relayLog = relayLog ?? accessLog
         self.metrics = metrics

@@ -50,6 +50,9 @@ extension DeviceConnection {
                 isFirst.value = false
                 record(event.response)
             }
+            if case .notified(let response) = event {
+                this.value.context.states?.heard(response, to: upstream, of: session)
+            }
             this.value.heard(event, of: id)
         }
         // It may be over before it had begun.
@@ -80,6 +83,7 @@ extension DeviceConnection {
     /// The session is over.
     /// - Parameter response: the last word. With `Undelivered` it tells whoever observed to look for the device.
     func endObserved(with response: Response) {
+        self.watched = [:]
         let (observers, upstreams) = self.observations.endAll()
         for id in upstreams { self.upstreams.removeValue(forKey: id)?.cancel() }
         for observer in observers { self.observers.removeValue(forKey: observer)?.tell(.ended(response)) }

@@ -115,5 +115,6 @@ extension DeviceConnection {
             return
         }
         self.context.keeper.linksWatch.changed(session.uid)
+        if request.method == .post { self.watchStates() }
     }
 }

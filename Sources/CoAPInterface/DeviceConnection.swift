@@ -32,6 +32,8 @@ final class DeviceConnection: ConnectionDelegate {
     var observations = ObservationTable()
     var observers: [ObservationTable.ObserverID: Observer] = [:]
     var upstreams: [ObservationTable.UpstreamID: ObservationHandle] = [:]
+    /// What the gateway itself observes, for the states.
+    var watched: [WatchedLink: Observer] = [:]
     /// What this peer observes.
     var standing: [IncomingID: StandingRequest] = [:]
     /// Those of them that observe the cloud's own links.

@@ -75,14 +75,15 @@ package struct EmbeddedGateway: Sendable {
             CoAPInterfaceContext(
                 registry: inside.registry, edge: inside.edge, keeper: inside.keeper,
                 publicEndpoints: configuration.devices.publicEndpoints,
-                requestTimeout: .init(configuration.requests.timeout), accessLog: inside.logs.devices,
+                requestTimeout: .init(configuration.requests.timeout), states: inside.stateKeeper,
+                accessLog: inside.logs.devices,
                 relayLog: inside.logs.relay, metrics: inside.metrics,
                 logger: context.logger("coap-interface")))
         let http = try await context.bindHTTP(
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
             registry: RegistryClient(inside.registry), devices: inside.edge, presence: inside.routes,
             sessions: inside.sessions, events: inside.events, streams: inside.streams,
-            certificates: shown.overHTTP,
+            states: inside.states, certificates: shown.overHTTP,
             accessLog: inside.logs.northbound)
         context.readiness.pass("store")
         let admin = try await context.bindAdmin(
@@ -132,6 +133,9 @@ private struct Inside {
     /// Event streams over HTTP.
     let streams = OpenStreams()
     let events: InMemoryEventLog
+    /// What devices last said; nil: nobody takes it down.
+    let states: InMemoryStateStore?
+    let stateKeeper: StateKeeper?
     let routes: InMemoryRouteStore
     let housekeeping: Housekeeping
     let desk: RegistryResponder
@@ -145,6 +149,13 @@ private struct Inside {
         let clock = SystemWallClock()
         let events = InMemoryEventLog(clock: clock)
         self.events = events
+        let mode = configuration.devices.storedState
+        let states = mode == .off ? nil : InMemoryStateStore(clock: clock)
+        let stateKeeper = states.map {
+            StateKeeper(mode: mode, store: $0, clock: clock, group: context.loops.group)
+        }
+        self.states = states
+        self.stateKeeper = stateKeeper
         let (sessions, streams) = (self.sessions, self.streams)
         self.logs = AccessLogs(context)
         self.routes = InMemoryRouteStore(clock: clock)
@@ -165,6 +176,7 @@ private struct Inside {
             endSessions: { devices in
                 sessions.endNow(devices, reason: "the registration was deleted")
                 streams.end(devices)
+                for di in devices { stateKeeper?.forget(di) }
             })
         self.registry = PagingRegistry(self.desk)
         let pod = Pod(name: PodSettings.bootName(of: "coap-gateway"))

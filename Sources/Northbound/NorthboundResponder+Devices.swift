@@ -16,6 +16,7 @@ extension NorthboundResponder {
             throw self.wrongDevice(Problem(.unknownDevice), principal)
         }
         scope.device = di
+        if Self.wantsStored(scope) { return try await self.storedState(&scope) }
         let isStream = Self.wantsEvents(scope)
         var fields = scope.fields
         if isStream {

@@ -19,6 +19,8 @@ package struct NorthboundResponder: Sendable {
     let presence: any PresenceReader
     let sessions: any SessionEnder
     let events: any EventHistory
+    /// What devices last said; nil: nobody takes it down.
+    let states: (any StateStore)?
     let accessLog: AccessLog
     let logger: Logger
     let clock: any WallClock
@@ -43,6 +45,7 @@ package struct NorthboundResponder: Sendable {
         sessions: any SessionEnder,
         events: any EventHistory,
         streams: OpenStreams? = nil,
+        states: (any StateStore)? = nil,
         accessLog: AccessLog,
         logger: Logger,
         clock: any WallClock = SystemWallClock(),
@@ -53,6 +56,7 @@ package struct NorthboundResponder: Sendable {
         self.presence = presence
         self.sessions = sessions
         self.events = events
+        self.states = states
         self.accessLog = accessLog
         self.logger = logger
         self.clock = clock

@@ -45,6 +45,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case unavailable = "unavailable"
     case routesUnavailable = "routes-unavailable"
     case noAnswer = "no-answer"
+    case notStored = "not-stored"
 
     package var slug: String { self.rawValue }
 
@@ -237,6 +238,13 @@ extension ProblemKind {
                 502, "The connection was lost after the request was sent",
                 "The device got the request, then its connection broke: nobody knows whether it acted on it.",
                 "Look at the device's state with GET before sending the request again.")
+        case .notStored:
+            // RFC 9111 §5.2.1.7.
+            Entry(
+                504, "No state of the resource is stored",
+                "The request asks for what the device last said, and nothing of this resource is kept.",
+                "What clients observe is kept (STORED_STATE=passive), or all that can be observed (observe): observe "
+                    + "the resource once, or ask the device itself.")
         case .offline:
             Entry(
                 503, "The device is not connected",

@@ -1,4 +1,5 @@
 package import Certificates
+package import Cloud
 package import CoAP
 package import CoAPInterface
 package import CoAPTransport
@@ -27,6 +28,8 @@ package struct DeviceSettings: SettingsGroup {
     package var keepaliveInterval: Duration
     /// Pings that may stay unanswered before the connection counts as lost.
     package var keepaliveRetry: Int
+    /// What is kept of what devices say.
+    package var storedState: StoredStateMode
     /// RFC 8323 §5.3: whether a peer must send its CSM first.
     package var csmStrict: Bool
 
@@ -80,6 +83,12 @@ package struct DeviceSettings: SettingsGroup {
             default: 3,
             "How many pings may stay unanswered before the connection is closed.",
         )
+        static let storedState = Setting.choice(
+            "STORED_STATE",
+            default: StoredStateMode.passive,
+            "What is kept of what devices say, to be read while they are offline: what clients observe, all that can "
+                + "be observed, or nothing.",
+        )
         static let csmStrict = Setting.toggle(
             "CSM_STRICT",
             default: false,
@@ -99,6 +108,7 @@ package struct DeviceSettings: SettingsGroup {
         Keys.keepaliveTime.declaration,
         Keys.keepaliveInterval.declaration,
         Keys.keepaliveRetry.declaration,
+        Keys.storedState.declaration,
         Keys.csmStrict.declaration,
     ]
 
@@ -115,6 +125,7 @@ package struct DeviceSettings: SettingsGroup {
         self.keepaliveTime = reader.read(Keys.keepaliveTime)
         self.keepaliveInterval = reader.read(Keys.keepaliveInterval)
         self.keepaliveRetry = reader.read(Keys.keepaliveRetry)
+        self.storedState = reader.read(Keys.storedState)
         self.csmStrict = reader.read(Keys.csmStrict)
     }
 

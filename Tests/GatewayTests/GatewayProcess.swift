@@ -9,6 +9,8 @@ struct GatewayProcess: Sendable {
     let http: Int
     let coap: Int
     let admin: Int
+    /// All of them.
+    let ports: [String: Int]
 
     /// Starts it, runs `body`, stops it with SIGTERM, and expects status 0 and a log without secrets.
     static func with<R: Sendable>(
@@ -49,7 +51,7 @@ struct GatewayProcess: Sendable {
         guard let http = ports["http"], let coap = ports["coap"], let admin = ports["admin"] else {
             throw PeerError("ports file without a port: \(ports)")
         }
-        return GatewayProcess(process: process, directory: directory, http: http, coap: coap, admin: admin)
+        return GatewayProcess(process: process, directory: directory, http: http, coap: coap, admin: admin, ports: ports)
     }
 
     func stop() async -> Subprocess.Ended {

@@ -8,7 +8,12 @@ struct ReadmeTests {
     @Test("The session, step by step, runs as it is written, and every answer has the form that is shown")
     func consoleSession() async throws {
         try await GatewayProcess.with { gateway in
-            try await Readme.runSession(http: gateway.http, coap: gateway.coap)
+            try await Readme.runSession(
+                http: gateway.http, coap: gateway.coap,
+                tls: (
+                    try #require(gateway.ports["https"]), try #require(gateway.ports["coaps"]),
+                    "\(gateway.directory)/data/tls/ca.pem"
+                ))
         }
     }
 

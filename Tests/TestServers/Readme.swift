@@ -13,17 +13,26 @@ package enum Readme {
 
     /// Runs "A session, step by step" as a person would type it; throws when an answer has another form than is shown.
     ///
-    /// - Parameter suffix: is put behind each name of the script, for a session that is not the first.
-    package static func runSession(host: String = "127.0.0.1", http: Int, coap: Int, suffix: String = "") async throws {
+    /// - Parameters:
+    ///   - suffix: is put behind each name of the script, for a session that is not the first.
+    ///   - tls: goes on with "Over TLS", with these ports and this file to trust.
+    package static func runSession(
+        host: String = "127.0.0.1", http: Int, coap: Int, suffix: String = "",
+        tls: (https: Int, coaps: Int, authority: String)? = nil
+    ) async throws {
         let host = host.contains(":") ? "[\(host)]" : host
-        let steps = try Self.steps(inSection: "A session, step by step", suffix: suffix)
-        guard steps.count >= 9 else { throw PeerError("README.md has only \(steps.count) steps") }
+        var steps = try Self.steps(inSection: "A session, step by step", suffix: suffix)
+        if tls != nil { steps += try Self.steps(inSection: "Over TLS", suffix: suffix) }
+        guard steps.count >= (tls == nil ? 9 : 12) else { throw PeerError("README.md has only \(steps.count) steps") }
         var known: [String: String] = [:]
         var devices: [Subprocess] = []
         for step in steps {
             let command = Self.filled(step.command, known)
                 .replacingOccurrences(of: "127.0.0.1:8080", with: "\(host):\(http)")
                 .replacingOccurrences(of: "127.0.0.1:5683", with: "\(host):\(coap)")
+                .replacingOccurrences(of: "127.0.0.1:8443", with: "\(host):\(tls?.https ?? 0)")
+                .replacingOccurrences(of: "127.0.0.1:5684", with: "\(host):\(tls?.coaps ?? 0)")
+                .replacingOccurrences(of: "data/tls/ca.pem", with: tls?.authority ?? "")
                 .replacingOccurrences(of: "curl ", with: "curl -sS ")
             if let flags = Self.deviceFlags(command) {
                 devices.append(try await Self.startDevice(flags, typed: step.typed))
@@ -37,7 +46,7 @@ package enum Readme {
                 known[name] = value
             }
         }
-        guard devices.count == 1 else { throw PeerError("README.md starts \(devices.count) devices") }
+        guard devices.count == (tls == nil ? 1 : 2) else { throw PeerError("README.md starts \(devices.count) devices") }
         for device in devices {
             try device.type("quit\n")
             let ended = await device.ended()

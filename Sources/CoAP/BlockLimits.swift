@@ -14,6 +14,8 @@ package struct BlockLimits: Hashable, Sendable {
     package var keptBytes: Int
     /// How long each is kept.
     package var keptFor = TimeAmount.seconds(60)
+    /// Notifications of which the rest is fetched at one time; others wait for it.
+    package var fetches = 4
     /// Bodies above this go in blocks although one message could hold them, lest a small message wait behind a large
     /// one; nil: only what has to.
     package var threshold: Int?
@@ -50,6 +52,8 @@ package struct BlockSettings: Hashable, Sendable {
     func speaksBERT(with peer: PeerSettings) -> Bool {
         self.announcesBERT && peer.announcesBERT
     }
+
+    package var fetches: Int { self.limits.fetches }
 
     /// The largest blocks to begin with.
     func largestExponent(with peer: PeerSettings) -> UInt8 {

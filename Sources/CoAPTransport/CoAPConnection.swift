@@ -44,7 +44,8 @@ package struct CoAPConnection: Sendable {
     /// Sends a GET that registers (Observe 0) and reports every answer to it, in order, on the connection's event loop.
     /// Unless it is cancelled, it ends with exactly one `ended` or one failure; the loss of the connection is one.
     /// Cancelled on that event loop, nothing comes any more.
-    /// - Parameter deadline: for the first answer only.
+    /// What comes in blocks is told once it is whole (RFC 7959 §2.6), or not at all where something newer came first.
+    /// - Parameter deadline: for the first answer only; the rest of a later one has as long from when it came.
     package func observe(
         _ request: Request, deadline: NIODeadline,
         event: @escaping @Sendable (Result<ObservationEvent, ExchangeError>) -> Void

@@ -80,6 +80,10 @@ extension ConnectionHandler {
         for (id, error) in self.machine.closed() {
             self.complete(id, .failure(error))
         }
+        // Those whose last answer was being fetched: the machine was done with them.
+        for id in Array(self.observations.keys) {
+            self.told(id, .failure(ExchangeError(.connectionLost, delivered: true)))
+        }
         for completion in self.pongs.takeAll() { completion(false) }
     }
 

@@ -95,7 +95,7 @@ extension ConnectionHandler {
             }
         case .notify(let id, let response, _, let next, let end):
             self.write(next)
-            self.observations[id]?(.success(.notified(response)))
+            self.told(id, .success(.notified(response)))
             if let end {
                 self.finishWritten(end)
             }
@@ -105,6 +105,7 @@ extension ConnectionHandler {
                 self.finishWritten(end)
             }
         case .cancelled(let id, let then):
+            self.blocks.server.forget(id)
             self.delegate.connectionCancelled(id)
             self.perform(then)
         case .released(let holdOffSeconds, let unsent, let closeNow):

@@ -20,14 +20,16 @@ extension ConnectionHandler {
 
     /// Nil if it was refused: `event` was told.
     func observe(_ request: Request, deadline: NIODeadline, event: @escaping Observation) -> ExchangeID? {
-        switch self.machine.observe(request, deadline: deadline, now: .now()) {
+        let now = NIODeadline.now()
+        let observed = Observed(request, span: deadline - now, event: event)
+        switch self.machine.observe(request, deadline: deadline, now: now) {
         case .write(let outgoing):
-            self.observations[outgoing.id] = event
+            self.observations[outgoing.id] = observed
             self.write([outgoing])
             self.settle()
             return outgoing.id
         case .queued(let id):
-            self.observations[id] = event
+            self.observations[id] = observed
             self.schedule()
             return id
         case .refuse(let failure):
@@ -37,7 +39,9 @@ extension ConnectionHandler {
     }
 
     func cancel(_ id: ExchangeID) {
-        guard self.observations.removeValue(forKey: id) != nil, let message = self.machine.cancel(id) else { return }
+        guard let observed = self.observations.removeValue(forKey: id) else { return }
+        self.stopFetching(for: id, observed)
+        guard let message = self.machine.cancel(id) else { return }
         self.write(message)
         self.settle()
     }
@@ -58,6 +62,7 @@ extension ConnectionHandler {
             messages.forEach(self.write)
         case .writeUnregistered(let messages, let id):
             messages.forEach(self.write)
+            self.blocks.server.forget(id)
             // Not at once: whoever answers would hear of it in the middle of that.
             self.context?.eventLoop.assumeIsolated().execute {
                 if !self.hasToldDelegate { self.delegate.connectionCancelled(id) }
@@ -155,7 +160,7 @@ extension ConnectionHandler {
         if let completion = self.completions.removeValue(forKey: id) {
             completion(result)
         } else {
-            self.observations.removeValue(forKey: id)?(result.map(ObservationEvent.ended))
+            self.told(id, result.map(ObservationEvent.ended))
         }
     }
 }

@@ -29,7 +29,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var buffer = ByteBuffer()
     var rate: MessageRate?
     var completions: [ExchangeID: Completion] = [:]
-    var observations: [ExchangeID: Observation] = [:]
+    var observations: [ExchangeID: Observed] = [:]
+    var fetches = ObservationFetches()
     var pongs = AwaitedPongs()
 
     var timer: Scheduled<Void>?

@@ -78,6 +78,7 @@ package struct HopLimits: Sendable {
         blocks.uploadBytes = max(self.window.bytes, self.maximumMessageSize)
         blocks.keptAnswers = self.window.requests
         blocks.keptBytes = self.window.bytes
+        blocks.fetches = self.window.requests
         return blocks
     }
 

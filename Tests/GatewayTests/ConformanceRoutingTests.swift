@@ -138,6 +138,41 @@ struct ConformanceRoutingTests {
         }
     }
 
+    @Test("C-69: 100 requests of two clients to two devices, answered in reverse order, each client gets its own")
+    func hundred() async throws {
+        try await RunningGateway.with { gateway in
+            let owner = try await gateway.owner("alice")
+            let devices = [try await owner.device("lamp"), try await owner.device("plug")]
+            let clients = [try await owner.client("phone"), try await owner.client("tablet")]
+            for index in 0..<50 {
+                for client in clients {
+                    let di = devices[index % 2].di
+                    try await client.peer.start(Self.get(di, "\(client.di)-\(index)"), token: Token([UInt8(index)]))
+                }
+            }
+            var left = [50, 50]
+            while left != [0, 0] {
+                for (number, device) in devices.enumerated() where left[number] > 0 {
+                    var batch: [Message] = []
+                    for _ in 0..<min(16, left[number]) { batch.append(try await device.peer.receivePastCSM()) }
+                    for request in batch.reversed() {
+                        try await device.peer.answer(request, Self.text(request.options.path?.first ?? ""))
+                    }
+                    left[number] -= batch.count
+                }
+            }
+            for client in clients {
+                var seen: Set<Token> = []
+                for _ in 0..<50 {
+                    let answer = try await client.peer.receivePastCSM()
+                    #expect(answer.text == "\(client.di)-\(answer.token.bytes[0])")
+                    seen.insert(answer.token)
+                }
+                #expect(seen.count == 50)
+            }
+        }
+    }
+
     @Test("81 requests at once to a silent device: 16 are sent, 64 wait, the last is refused at once")
     func full() async throws {
         try await RunningGateway.with(["REQUEST_TIMEOUT": "20"]) { gateway in

@@ -59,6 +59,24 @@ struct HopObservationTests {
         }
     }
 
+    @Test("RFC 7959 §2.6: notifications above 16 KiB arrive whole and in order, the first and the end included")
+    func large() async throws {
+        try await Self.with { resource, server, pool in
+            let (log, _) = Self.observe(pool, server.target(), milliseconds: 20_000)
+            let observer = try await resource.observer()
+            for size in [100_000, 40_000, 3] {
+                let text = String(repeating: "\(size) ", count: size / 3)
+                observer.notify(text)
+                try await Self.expect(text, log)
+            }
+            let last = String(repeating: "end ", count: 20_000)
+            observer.end(.text(last))
+            #expect(try await Self.end(log) == .text(last))
+            #expect(log.count == 4)
+            #expect(server.asked == 0)
+        }
+    }
+
     @Test("RFC 7641 §4.1: what cannot be observed ends with its plain answer")
     func notObservable() async throws {
         let server = try await HopServer.bind { _, answer in answer(.text("plain")) }

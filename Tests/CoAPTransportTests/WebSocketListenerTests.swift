@@ -177,16 +177,16 @@ struct WebSocketListenerTests {
 
     @Test("Ping and Pong frames count as messages: whoever sends too many is not read for a while")
     func controlFrames() async throws {
-        let limits = TransportLimits(messagesPerSecond: 1, messageBurst: 3)
+        let limits = TransportLimits(messagesPerSecond: 1, messageBurst: 8)
         try await ListenerBench.with(limits: limits, transport: .webSocket, handling: Self.echo) { bench in
             let peer = try await Self.open(bench)
             let start = ContinuousClock.now
-            try await peer.send(Self.frame(0x8A, []) + Self.frame(0x8A, []) + Self.frame(0x8A, []))
+            try await peer.send(Array((0..<8).map { _ in Self.frame(0x8A, []) }.joined()))
             try await peer.send(Self.frame(0x89, [5]))
             #expect(try await Self.receive(peer) == [0x8A, 1, 5])
             try await peer.send(Self.frame(0x82, [0x01, 0x01, 0x07, 0xB1, 0x78]))
             #expect(try await Self.receive(peer) == [0x82, 3, 0x01, Code.content.rawValue, 0x07])
-            #expect(ContinuousClock.now - start > .seconds(2))
+            #expect(ContinuousClock.now - start > .seconds(6))
             await peer.close()
         }
     }

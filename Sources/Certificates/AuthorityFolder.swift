@@ -38,14 +38,7 @@ package struct AuthorityFolder: Sendable {
         guard let certificate = try CertificateFiles.certificates(certificateFile).first else {
             throw CertificateError(path: certificateFile, reason: "there is no certificate in it")
         }
-        let text = String(decoding: try CertificateFiles.read(keyFile), as: UTF8.self)
-        let key: Certificate.PrivateKey
-        do {
-            key = try Certificate.PrivateKey(pemEncoded: text)
-        } catch {
-            // The parser's own words may quote the file.
-            throw CertificateError(path: keyFile, reason: "it is no private key in PEM")
-        }
+        let key = try Self.key(in: path)
         guard key.publicKey == certificate.publicKey else {
             throw CertificateError(path: keyFile, reason: "it does not belong to \(certificateFile)")
         }
@@ -54,7 +47,24 @@ package struct AuthorityFolder: Sendable {
         self.key = key
     }
 
-    /// Makes an authority.
+    /// Whether somebody began to make an authority and was stopped after the key, which has signed nothing yet.
+    static func isHalfMade(_ path: String) -> Bool {
+        CertificateFiles.exists(Self.keyFile(in: path)) && !CertificateFiles.exists(Self.certificateFile(in: path))
+            && !CertificateFiles.exists("\(path)/issued.txt")
+    }
+
+    private static func key(in path: String) throws(CertificateError) -> Certificate.PrivateKey {
+        let file = Self.keyFile(in: path)
+        let text = String(decoding: try CertificateFiles.read(file), as: UTF8.self)
+        do {
+            return try Certificate.PrivateKey(pemEncoded: text)
+        } catch {
+            // The parser's own words may quote the file.
+            throw CertificateError(path: file, reason: "it is no private key in PEM")
+        }
+    }
+
+    /// Makes an authority, or goes on where the making of one was stopped.
     /// - Parameters:
     ///   - name: its common name.
     ///   - days: how long its certificate is good.
@@ -70,11 +80,13 @@ package struct AuthorityFolder: Sendable {
         try CertificateFiles.createFolder(path)
         let lock = try FolderLock(path)
         defer { lock.release() }
-        for file in [Self.certificateFile(in: path), Self.keyFile(in: path)] where CertificateFiles.exists(file) {
+        let resumes = Self.isHalfMade(path)
+        for file in [Self.certificateFile(in: path), Self.keyFile(in: path)]
+        where !resumes && CertificateFiles.exists(file) {
             throw CertificateError(
                 path: file, reason: "there is an authority already; choose another folder, or move this one away")
         }
-        let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
+        let key = resumes ? try Self.key(in: path) : Certificate.PrivateKey(P256.Signing.PrivateKey())
         let made: (certificate: Certificate, text: String, keyText: String)
         do {
             let subject = try DistinguishedName { CommonName(name) }

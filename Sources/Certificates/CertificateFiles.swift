@@ -70,7 +70,7 @@ enum CertificateFiles {
 
     /// The certificates of a PEM file, in its order; at most 1000.
     static func certificates(_ path: String) throws(CertificateError) -> [Certificate] {
-        let blocks = PEMBlock.all(in: try Self.read(path), label: "CERTIFICATE", limit: 1000)
+        let blocks = try PEMBlock.all(in: try Self.read(path), of: path, label: "CERTIFICATE")
         guard !blocks.isEmpty else {
             throw CertificateError(path: path, reason: "there is no whole PEM certificate in it")
         }
@@ -84,11 +84,20 @@ enum CertificateFiles {
     static func systemReason() -> String { String(cString: strerror(errno)) }
 }
 
-/// One thing in a PEM file ; what stands between them is passed over.
+/// One thing in a PEM file; what stands between them is passed over.
 struct PEMBlock: Hashable, Sendable {
+    /// Of all things in a file.
+    static let limit = 1000
+
     let bytes: [UInt8]
 
-    static func all(in file: [UInt8], label: String, limit: Int) -> [PEMBlock] {
+    /// - Parameter path: that of the file, for the error.
+    /// - Throws: if one of them is not whole, or there are more than `limit`: a file that is being written must not
+    ///   pass for one with less in it.
+    static func all(in file: [UInt8], of path: String, label: String) throws(CertificateError) -> [PEMBlock] {
+        func broken() -> CertificateError {
+            CertificateError(path: path, reason: "there is a \(label) in it that is not whole")
+        }
         let begin = "-----BEGIN \(label)-----"
         let end = "-----END \(label)-----"
         var blocks: [PEMBlock] = []
@@ -96,16 +105,20 @@ struct PEMBlock: Hashable, Sendable {
         for line in file.split(whereSeparator: { $0 == 10 || $0 == 13 }) {
             let line = String(decoding: line, as: UTF8.self)
             if line.hasPrefix(begin) {
+                guard text == nil else { throw broken() }
                 text = ""
             } else if line.hasPrefix(end) {
-                if let data = text.flatMap({ Data(base64Encoded: $0) }), !data.isEmpty, blocks.count < limit {
-                    blocks.append(PEMBlock(bytes: Array(data)))
+                guard let data = text.flatMap({ Data(base64Encoded: $0) }), !data.isEmpty else { throw broken() }
+                guard blocks.count < Self.limit else {
+                    throw CertificateError(path: path, reason: "there are more than \(Self.limit) of \(label) in it")
                 }
+                blocks.append(PEMBlock(bytes: Array(data)))
                 text = nil
             } else {
                 text?.append(contentsOf: line.filter { $0 != " " && $0 != "\t" })
             }
         }
+        guard text == nil else { throw broken() }
         return blocks
     }
 

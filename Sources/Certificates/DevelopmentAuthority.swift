@@ -29,8 +29,9 @@ package enum DevelopmentAuthority {
         in folder: String, sid: String, hostNames: [String], now: Int64 = AuthorityFolder.clock()
     ) throws(CertificateError) -> Prepared {
         let isThere =
-            CertificateFiles.exists(AuthorityFolder.certificateFile(in: folder))
-            || CertificateFiles.exists(AuthorityFolder.keyFile(in: folder))
+            (CertificateFiles.exists(AuthorityFolder.certificateFile(in: folder))
+            || CertificateFiles.exists(AuthorityFolder.keyFile(in: folder)))
+            && !AuthorityFolder.isHalfMade(folder)
         let authority =
             isThere
             ? try AuthorityFolder(opening: folder)

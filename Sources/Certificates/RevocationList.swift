@@ -44,7 +44,7 @@ struct RevocationList: Sendable {
         var bodies = [file]
         // DER begins with the tag of a sequence.
         if file.first != 0x30 {
-            bodies = PEMBlock.all(in: file, label: "X509 CRL", limit: 1000).map(\.bytes)
+            bodies = try PEMBlock.all(in: file, of: path, label: "X509 CRL").map(\.bytes)
             guard !bodies.isEmpty else {
                 throw CertificateError(path: path, reason: "there is no whole list of revoked certificates in it")
             }

@@ -15,6 +15,10 @@ enum CertificateRule {
         }
         let named = Self.named(in: request)
         let devices = named.isEmpty ? [session].compactMap { $0 } : named
+        if devices.isEmpty, request.method == .delete {
+            // The registry would take the device from the access token alone.
+            return Response(.unauthorized, diagnostic: "di is missing: it has to be the UUID in the certificate")
+        }
         guard devices.allSatisfy({ $0.lowercased() == uuid.lowercased() }) else {
             return Response(.unauthorized, diagnostic: "di is not the UUID in the certificate of this connection")
         }

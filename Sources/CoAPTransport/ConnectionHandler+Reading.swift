@@ -38,6 +38,14 @@ extension ConnectionHandler {
         }
     }
 
+    /// What the WebSocket below answers itself is no message to us, but takes time as one.
+    func countControlFrame() {
+        guard self.end == nil, self.rate?.admit(now: .now()) == false, !self.isPaused,
+            let resumesAt = self.rate?.resumesAt
+        else { return }
+        self.pause(until: resumesAt)
+    }
+
     private func pause(until time: NIODeadline?) {
         guard let eventLoop = self.context?.eventLoop else { return }
         self.isPaused = true

@@ -14,6 +14,8 @@ final class WebSocketCodec: ChannelDuplexHandler {
     private var messages: WebSocketMessages
     private var closeCode = WebSocketErrorCode.normalClosure
     private var hasSentClose = false
+    /// What the last Ping of this read cycle had in it.
+    private var pinged: ByteBuffer?
 
     init(role: WebSocketRole, limits: FrameLimits) {
         self.role = role
@@ -26,9 +28,11 @@ final class WebSocketCodec: ChannelDuplexHandler {
             break
         case .message(let frame):
             context.fireChannelRead(self.wrapInboundOut(frame))
-        case .pong(let data):
-            guard !self.hasSentClose else { return }
-            context.writeAndFlush(self.wrapOutboundOut(self.frame(.pong, data)), promise: nil)
+        case .ping(let data):
+            self.pinged = data
+            context.fireUserInboundEventTriggered(WebSocketControlFrame())
+        case .pong:
+            context.fireUserInboundEventTriggered(WebSocketControlFrame())
         case .closing(let code):
             // RFC 6455 §5.5.1. What may not be sent is answered as nothing said.
             self.closeCode = code.flatMap { $0.mayBeSent ? $0 : nil } ?? .normalClosure
@@ -41,6 +45,18 @@ final class WebSocketCodec: ChannelDuplexHandler {
         case .fail(let code, let text):
             self.fail(code, WebSocketError(description: text), context)
         }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // RFC 6455 §5.5.3: of several Pings the last may be answered alone. A write for each would cost us more than
+        // they cost the peer.
+        if let data = self.pinged {
+            self.pinged = nil
+            if !self.hasSentClose {
+                context.writeAndFlush(self.wrapOutboundOut(self.frame(.pong, data)), promise: nil)
+            }
+        }
+        context.fireChannelReadComplete()
     }
 
     /// Whoever stands behind closes.
@@ -82,6 +98,9 @@ final class WebSocketCodec: ChannelDuplexHandler {
             fin: true, opcode: opcode, maskKey: self.role == .client ? WebSocketMaskingKey.random() : nil, data: data)
     }
 }
+
+/// An event: a Ping or Pong frame came. It counts as a message against what a peer may send.
+struct WebSocketControlFrame: Sendable {}
 
 /// The peer broke the rules of WebSocket.
 struct WebSocketError: Error, CustomStringConvertible {

@@ -21,8 +21,10 @@ struct WebSocketMessages {
         case nothing
         /// One message, as the frame it is over TCP.
         case message(ByteBuffer)
-        /// A Pong with this in it.
-        case pong(ByteBuffer)
+        /// A Ping with this in it, to be answered by a Pong with the same.
+        case ping(ByteBuffer)
+        /// A Pong that nobody has asked for.
+        case pong
         /// The peer closes: answer with the same code, then close.
         case closing(WebSocketErrorCode?)
         /// Not a message of CoAP: Abort, then close with 1002.
@@ -49,7 +51,7 @@ struct WebSocketMessages {
         guard !self.isOver else { return .nothing }
         let action = self.decide(frame)
         switch action {
-        case .nothing, .message, .pong: break
+        case .nothing, .message, .ping, .pong: break
         case .closing, .malformed, .fail: self.isOver = true
         }
         return action
@@ -65,9 +67,9 @@ struct WebSocketMessages {
         }
         switch frame.opcode {
         case .ping:
-            return .pong(frame.unmaskedData)
+            return .ping(frame.unmaskedData)
         case .pong:
-            return .nothing
+            return .pong
         case .connectionClose:
             var data = frame.unmaskedData
             return .closing(data.readWebSocketErrorCode())
@@ -79,33 +81,31 @@ struct WebSocketMessages {
             }
             guard !frame.fin else { return self.whole(frame.unmaskedData) }
             self.fragments = 0
-            return self.join(frame.unmaskedData, into: ByteBuffer(), isLast: false)
+            self.joined = ByteBuffer()
+            return self.join(frame.unmaskedData, isLast: false)
         case .continuation:
-            guard let joined = self.joined else {
+            guard self.joined != nil else {
                 return .fail(.protocolError, "a continuation of nothing")
             }
-            self.joined = nil
-            return self.join(frame.unmaskedData, into: joined, isLast: frame.fin)
+            return self.join(frame.unmaskedData, isLast: frame.fin)
         default:
             return .fail(.protocolError, "a frame of an unknown kind")
         }
     }
 
-    private mutating func join(_ piece: ByteBuffer, into joined: ByteBuffer, isLast: Bool) -> Action {
+    /// In place: a copy for every piece would cost the square of what the peer sends.
+    private mutating func join(_ piece: ByteBuffer, isLast: Bool) -> Action {
         self.fragments += 1
-        guard joined.readableBytes + piece.readableBytes <= self.limits.maximumMessageSize else {
+        guard (self.joined?.readableBytes ?? 0) + piece.readableBytes <= self.limits.maximumMessageSize else {
             return .fail(.messageTooLarge, "a message exceeds \(self.limits.maximumMessageSize) bytes")
         }
         guard self.fragments <= Self.maximumFragments else {
             return .fail(.policyViolation, "a message comes in more than \(Self.maximumFragments) pieces")
         }
-        var joined = joined
-        joined.writeImmutableBuffer(piece)
-        guard isLast else {
-            self.joined = joined
-            return .nothing
-        }
-        return self.whole(joined)
+        self.joined?.writeImmutableBuffer(piece)
+        guard isLast, let message = self.joined else { return .nothing }
+        self.joined = nil
+        return self.whole(message)
     }
 
     private func whole(_ message: ByteBuffer) -> Action {

@@ -155,6 +155,26 @@ struct AuthorityFolderTests {
         #expect(Set(try authority.issued().map(\.name)).count == 20)
     }
 
+    @Test("An authority that was stopped after its key is made with that key; one without its certificate is not")
+    func halfMade() throws {
+        let folder = TestFolder()
+        let (path, other) = ("\(folder.path)/stopped", "\(folder.path)/lost")
+        let whole = try AuthorityFolder(creating: other, name: "Test authority")
+        try CertificateFiles.createFolder(path)
+        let key = try CertificateFiles.read("\(other)/ca-key.pem")
+        try CertificateFiles.write(key, to: "\(path)/ca-key.pem", mode: 0o600)
+        #expect(try DevelopmentAuthority.prepare(in: path, sid: Self.sid, hostNames: []).madeAuthority)
+        #expect(try CertificateFiles.read("\(path)/ca-key.pem") == key)
+        #expect(try Self.mode("\(path)/ca-key.pem") == 0o600)
+        #expect(try !DevelopmentAuthority.prepare(in: path, sid: Self.sid, hostNames: []).madeAuthority)
+        // What has signed certificates is not begun anew.
+        try FileManager.default.removeItem(atPath: whole.certificateFile)
+        #expect(throws: CertificateError.self) {
+            try DevelopmentAuthority.prepare(in: other, sid: Self.sid, hostNames: [])
+        }
+        #expect(!CertificateFiles.exists(whole.certificateFile))
+    }
+
     @Test("A development authority is made once; its certificate is renewed when needed and only then")
     func development() async throws {
         let folder = TestFolder()

@@ -103,7 +103,8 @@ struct RevocationTests {
         let pem = TestList.pem(whole)
         let files: [(String, [UInt8], String)] = [
             ("empty", [], "it is empty"), ("cut", Array(whole.dropLast(5)), "no list"),
-            ("cut PEM", Array(pem.dropLast(40)), "no whole list"), ("HTML", Array("<html>".utf8), "no whole list"),
+            ("cut PEM", Array(pem.dropLast(40)), "not whole"), ("one more, cut", pem + pem.dropLast(40), "not whole"),
+            ("HTML", Array("<html>".utf8), "no whole list"),
             ("blank", [10], "no whole list"), ("sequence", [0x30, 0], "no list"),
             ("certificate", Array(try bench.authority.certificate.serializeAsPEM().pemString.utf8), "no whole list"),
             ("stranger", try TestList().signed(by: stranger), "none of our authorities"),

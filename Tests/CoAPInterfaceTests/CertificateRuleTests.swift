@@ -81,6 +81,9 @@ struct CertificateRuleTests {
         #expect(Self.code(delete("di=\(Self.uuid);x")) == .unauthorized)
         #expect(Self.code(delete(), session: Self.other) == .unauthorized)
         #expect(Self.code(delete(), session: Self.uuid) == nil)
+        // The registry would look up whose the token is.
+        #expect(Self.code(delete("uid=u", "accesstoken=x")) == .unauthorized)
+        #expect(Self.code(delete("uid=u", "accesstoken=x"), nil) == nil)
     }
 
     @Test("Everything else goes by the session alone")

@@ -119,7 +119,7 @@ struct SecureListenerTests {
     func handshakeTimeout() async throws {
         let certificates = try TestCertificates()
         try await ListenerBench.with(
-            limits: TransportLimits(openingTimeout: .milliseconds(300)), maximumConnections: 1,
+            limits: TransportLimits(openingTimeout: .seconds(3)), maximumConnections: 1,
             transport: .tls(try certificates.server())
         ) { bench in
             let peer = try await RawPeer.connect(port: bench.listener.port)

@@ -95,7 +95,7 @@ struct WebSocketListenerTests {
             #expect(try await bench.refusal() == .upgradeRefused)
         }
         try await ListenerBench.with(
-            limits: TransportLimits(openingTimeout: .milliseconds(300)), transport: .webSocket
+            limits: TransportLimits(openingTimeout: .seconds(3)), transport: .webSocket
         ) { bench in
             let slow = try await RawPeer.connect(port: bench.listener.port)
             try await slow.send("GET /.well-known/coap HTTP/1.1\r\n")
@@ -153,6 +153,40 @@ struct WebSocketListenerTests {
             #expect(try await Self.receive(peer) == [0x8A, 1, 5])
             try await peer.send(Self.frame(0x00, [0x01, 0x07]) + Self.frame(0x80, [0xB1, 0x78]))
             #expect(try await Self.receive(peer) == [0x82, 3, 0x01, Code.content.rawValue, 0x07])
+            await peer.close()
+        }
+    }
+
+    @Test("RFC 6455 §5.5.3: of many Ping frames that come together only the last needs a Pong")
+    func pings() async throws {
+        try await ListenerBench.with(transport: .webSocket) { bench in
+            let peer = try await Self.open(bench)
+            let ends = Self.frame(0x89, [0xEE])
+            try await peer.send(Array((0..<1000).map { _ in Self.frame(0x89, [7]) }.joined()) + ends)
+            var pongs = 0
+            while true {
+                let pong = try await Self.receive(peer)
+                #expect(pong[0] == 0x8A)
+                pongs += 1
+                if pong[2] == 0xEE { break }
+            }
+            #expect(pongs < 200)
+            await peer.close()
+        }
+    }
+
+    @Test("Ping and Pong frames count as messages: whoever sends too many is not read for a while")
+    func controlFrames() async throws {
+        let limits = TransportLimits(messagesPerSecond: 1, messageBurst: 8)
+        try await ListenerBench.with(limits: limits, transport: .webSocket, handling: Self.echo) { bench in
+            let peer = try await Self.open(bench)
+            let start = ContinuousClock.now
+            try await peer.send(Array((0..<8).map { _ in Self.frame(0x8A, []) }.joined()))
+            try await peer.send(Self.frame(0x89, [5]))
+            #expect(try await Self.receive(peer) == [0x8A, 1, 5])
+            try await peer.send(Self.frame(0x82, [0x01, 0x01, 0x07, 0xB1, 0x78]))
+            #expect(try await Self.receive(peer) == [0x82, 3, 0x01, Code.content.rawValue, 0x07])
+            #expect(ContinuousClock.now - start > .seconds(6))
             await peer.close()
         }
     }

@@ -1,4 +1,6 @@
+import Certificates
 import Foundation
+import Gateway
 import MockDevice
 import TestServers
 import TestSupport
@@ -7,30 +9,32 @@ import Testing
 /// Each idea as `mock-device test` tries it, on a gateway, and on one that is wrong.
 @Suite("The conformance run")
 struct ConformanceRunTests {
-    /// Cases that the gateway does not pass yet, each with the reason. To be empty.
-    static let notYet: [Int: String] = [
-        75: "Observe is ignored",
-        76: "Observe is ignored",
-        80: "blocks are refused",
-    ]
-
-    /// Cases about ways in that the gateway does not offer yet, each with the reason. To be empty.
-    static let noWayIn: [Int: String] = [
-        50: "no TLS at the gateway",
-        88: "no WebSocket at the gateway",
-        89: "no WebSocket at the gateway",
-        90: "no TLS at the gateway",
-        91: "no TLS at the gateway",
-    ]
-
-    /// The ways into a gateway: ports by scheme. `coap+tcp` is the one that most cases take.
-    static func ways(into gateway: RunningGateway) -> [String: Int] {
-        ["coap+tcp": gateway.coapPort]
+    /// Runs a gateway that takes certificates of devices from an authority of the test, on every kind of port.
+    /// - Parameter body: gets whom to believe at the gateway, with the certificate of a device.
+    private static func withGateway(
+        _ settings: [String: String], _ body: @Sendable (RunningGateway, TLSTrust) async throws -> Void
+    ) async throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/conformance-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let authority = try AuthorityFolder(creating: "\(folder)/devices", name: "Authority for tests")
+        let device = try authority.issue(.device("0685b960-736f-46f7-bec0-9e6cbd61adc1"), days: 1)
+        let ways = [
+            "COAP_WS_PORT": "0", "COAPS_WS_PORT": "0", "TLS_CA_POOL": authority.certificateFile,
+            "TLS_CLIENT_CERTIFICATES": "optional",
+        ]
+        try await RunningGateway.with(ways.merging(settings) { $1 }, dataDirectory: "\(folder)/data") { gateway in
+            let trust = TLSTrust(
+                authorities: "\(gateway.dataDirectory)/tls/ca.pem", certificate: device.certificate, key: device.key)
+            try await body(gateway, trust)
+        }
     }
 
-    /// Whom to believe at those of them that speak TLS.
-    static func trust(of gateway: RunningGateway) -> TLSTrust {
-        TLSTrust()
+    /// The ways into a gateway: ports by scheme. `coap+tcp` is the one that most cases take.
+    private static func ways(into gateway: RunningGateway) throws -> [String: Int] {
+        [
+            "coap+tcp": gateway.coapPort, "coaps+tcp": try #require(gateway.ports.more["coaps"]),
+            "coap+ws": try #require(gateway.ports.more["ws"]), "coaps+ws": try #require(gateway.ports.more["wss"]),
+        ]
     }
 
     /// What a gateway has to be told so that nobody has to wait long for its own time.
@@ -72,19 +76,16 @@ struct ConformanceRunTests {
 
     @Test("A gateway passes every case that can be tried from outside", arguments: Pace.allCases)
     func passes(pace: Pace) async throws {
-        try await RunningGateway.with(pace.settings) { gateway in
-            let plan = try await Self.plan(
-                Self.ways(into: gateway), http: gateway.httpPort, trust: Self.trust(of: gateway))
+        try await Self.withGateway(pace.settings) { gateway, trust in
+            let plan = try await Self.plan(try Self.ways(into: gateway), http: gateway.httpPort, trust: trust)
             let cases = ConformanceRun.cases.filter { Pace.of($0) == pace }
             let results = await ConformanceRun(plan, includesSlow: true, parallel: 4).run(cases)
             #expect(results.count == cases.count)
             for result in results {
-                let number = result.conformanceCase.number
                 let isExpected =
                     switch result.verdict {
-                    case .passed: Self.notYet[number] == nil && Self.noWayIn[number] == nil
-                    case .failed: Self.notYet[number] != nil
-                    case .skipped: Self.noWayIn[number] != nil
+                    case .passed: true
+                    case .failed, .skipped: false
                     case .inside: result.conformanceCase.isInside
                     }
                 #expect(
@@ -133,16 +134,14 @@ struct ConformanceRunTests {
     @Test(
         "Each case that can be tried fails under at least one fault, for what it is about, and under none without one")
     func eachCaseCanFail() async throws {
-        let tried = ConformanceRun.cases.filter {
-            !$0.isInside && Self.notYet[$0.number] == nil && Self.noWayIn[$0.number] == nil
-        }
+        let tried = ConformanceRun.cases.filter { !$0.isInside }
         let noticing = Set(Fault.allCases.flatMap(\.noticedBy))
         #expect(tried.map(\.number).filter { !noticing.contains($0) } == [], "cases that no fault can fail")
         for pace in Pace.allCases {
             let coap = try await WrongCloud.open()
             let settings = pace.settings.merging(["PUBLIC_ENDPOINT": "coap+tcp://127.0.0.1:\(coap.port)"]) { $1 }
-            try await RunningGateway.with(settings) { gateway in
-                try await Self.tryFaults(on: gateway, coap, tried.filter { Pace.of($0) == pace })
+            try await Self.withGateway(settings) { gateway, trust in
+                try await Self.tryFaults(on: gateway, coap, tried.filter { Pace.of($0) == pace }, trust)
             }
             await coap.close()
         }
@@ -150,19 +149,19 @@ struct ConformanceRunTests {
 
     /// Puts wrong doors in front of a gateway, one fault after the other.
     private static func tryFaults(
-        on gateway: RunningGateway, _ coap: WrongCloud, _ cases: [ConformanceCase]
+        on gateway: RunningGateway, _ coap: WrongCloud, _ cases: [ConformanceCase], _ trust: TLSTrust
     ) async throws {
         let http = try await WrongCloud.open()
         http.lead(to: gateway.httpPort)
         var doors: [String: WrongCloud] = [:]
-        for (scheme, port) in Self.ways(into: gateway) {
+        for (scheme, port) in try Self.ways(into: gateway) {
             let door = scheme == "coap+tcp" ? coap : try await WrongCloud.open()
             door.lead(to: port)
             doors[scheme] = door
         }
         let plan = try await Self.plan(
             doors.mapValues(\.port), http: http.port, provisioning: gateway.httpPort, patience: .seconds(20),
-            trust: Self.trust(of: gateway))
+            trust: trust)
         for result in await ConformanceRun(plan, includesSlow: true, parallel: 4).run(cases) {
             #expect(result.verdict == .passed, "through an honest door: \(ConformanceReport.line(result))")
         }

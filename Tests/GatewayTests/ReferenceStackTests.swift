@@ -1,5 +1,6 @@
 import CBOR
 import CoAP
+import Gateway
 import TestServers
 import TestSupport
 import Testing
@@ -8,14 +9,30 @@ import Testing
 struct ReferenceStackTests {
     @Test("No CSM, six bytes first, indefinite CBOR, 150 links at once, a refresh per sign-in, loops after 4.01")
     func whims() async throws {
+        try await Self.run { gateway in (gateway.coapPort, []) }
+    }
+
+    @Test("The same over TLS 1.2 with one suite and no ALPN: each message is read six bytes first")
+    func whimsOverTLS() async throws {
+        try await Self.run { gateway in
+            (try #require(gateway.ports.more["coaps"]), ["--tls", "\(gateway.dataDirectory)/tls/ca.pem"])
+        }
+    }
+
+    /// - Parameter door: where the device connects, and what it has to be told for that.
+    private static func run(
+        _ door: @Sendable (RunningGateway) throws -> (port: Int, arguments: [String])
+    ) async throws {
         try await RunningGateway.with { gateway in
+            let (port, arguments) = try door(gateway)
             let owner = try await gateway.owner("alice")
             let code = try await owner.deviceCode("reference-device")
             let phone = try await owner.client("phone")
-            let device = try Subprocess([
-                "/usr/bin/env", "python3", "\(Subprocess.root)/Tests/GatewayTests/Peers/reference_stack.py",
-                "\(gateway.coapPort)", "reference-device", code,
-            ])
+            let device = try Subprocess(
+                [
+                    "/usr/bin/env", "python3", "\(Subprocess.root)/Tests/GatewayTests/Peers/reference_stack.py",
+                    "\(port)", "reference-device", code,
+                ] + arguments)
             try await device.waitFor("ready\n")
             #expect(device.outputSoFar.split(separator: "\n").map(String.init) == Self.story)
             try await phone.peer.send(Signal.csm(CSM(maxMessageSize: 65_536)).message(token: .unique()))

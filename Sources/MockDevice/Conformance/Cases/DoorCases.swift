@@ -105,7 +105,8 @@ let doorCases: [ConformanceCase] = [
         "given a device that reads TLS six bytes first and sends no CSM, when it goes from sign-up to publish, then it "
             + "gets all it needs", needs: [.tls]
     ) { context in
-        let peer = try await context.connect("device")
+        // A certificate would speak for one device, and this one is new.
+        let peer = try await context.connect("device", trust: context.plan.trust.withoutClientCertificate)
         let first = try await peer.receiveOrEnd("the cloud's CSM")
         guard let first, first.code == .capabilitiesAndSettings else {
             throw CaseFailure(expected: "the cloud's CSM", got: first.map(summary) ?? "the end of the connection")

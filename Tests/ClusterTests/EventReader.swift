@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Synchronization
 import TestSupport
 
 /// Reads Server-Sent Events from one northbound, each when it is asked for. Every wait has a deadline.
@@ -81,45 +82,57 @@ final class EventReader: Sendable {
 }
 
 /// What arrived, in order.
-private final class EventInbox: @unchecked Sendable {
-    // Sendable because every member is touched on the channel's event loop only.
+private final class EventInbox: Sendable {
     enum Item: Hashable, Sendable {
         case head(UInt)
         case event(EventReader.Event)
         case end
     }
 
-    private var items: [Item] = []
-    /// What was taken last, for who waits in vain.
-    private var last: Item?
-    private var waiter: EventLoopPromise<Item>?
-    private var deadline: Scheduled<Void>?
+    private struct State {
+        var items: [Item] = []
+        var waiter: EventLoopPromise<Item>?
+        /// What was taken last, for who waits in vain.
+        var last: Item?
+    }
+
+    private let state = Mutex(State())
 
     func push(_ item: Item) {
-        guard let waiter = self.waiter else { return self.items.append(item) }
-        self.waiter = nil
-        self.deadline?.cancel()
-        self.last = item
-        waiter.succeed(item)
+        let waiter = self.state.withLock { state -> EventLoopPromise<Item>? in
+            guard let waiter = state.waiter else {
+                state.items.append(item)
+                return nil
+            }
+            (state.waiter, state.last) = (nil, item)
+            return waiter
+        }
+        waiter?.succeed(item)
     }
 
     func next(on eventLoop: any EventLoop) async throws -> Item {
-        try await eventLoop.flatSubmit { () -> EventLoopFuture<Item> in
-            let promise = eventLoop.makePromise(of: Item.self)
-            if let first = self.items.first {
-                if first != .end { self.items.removeFirst() }
-                self.last = first
-                promise.succeed(first)
-            } else {
-                self.waiter = promise
-                self.deadline = eventLoop.scheduleTask(in: ScriptedPeer.patience) {
-                    self.waiter = nil
-                    promise.fail(
-                        PeerError("nothing came in time after \(self.last.map { "\($0)" } ?? "the request")"))
-                }
+        let promise = eventLoop.makePromise(of: Item.self)
+        let known = self.state.withLock { state -> Item? in
+            guard let first = state.items.first else {
+                state.waiter = promise
+                return nil
             }
-            return promise.futureResult
-        }.get()
+            if first != .end { state.items.removeFirst() }
+            state.last = first
+            return first
+        }
+        if let known { promise.succeed(known) }
+        let deadline = eventLoop.scheduleTask(in: ScriptedPeer.patience) { self.giveUp() }
+        defer { deadline.cancel() }
+        return try await promise.futureResult.get()
+    }
+
+    private func giveUp() {
+        let (waiter, last) = self.state.withLock { state in
+            defer { state.waiter = nil }
+            return (state.waiter, state.last)
+        }
+        waiter?.fail(PeerError("nothing came in time after \(last.map { "\($0)" } ?? "the request")"))
     }
 }
 

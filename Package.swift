@@ -175,7 +175,8 @@ let package = Package(
                 "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CoAPTransport", "CBOR", "OCF", "Cloud",
                 "Certificates", "TestSupport", "TestServers",
                 nioCore,
-                nioPosix, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry", "mock-device",
+                nioPosix, nioHTTP1, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry",
+                "mock-device",
             ]),
         tests(
             "CertificatesTests",

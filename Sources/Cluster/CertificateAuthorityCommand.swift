@@ -117,7 +117,11 @@ package struct CertificateAuthorityCommand: ParsableCommand {
                     "  authority \(authority.certificateFile)",
                 ]
             case .cloud:
-                lines += ["Set:", "  TLS_CERTIFICATE=\(files.certificate)", "  TLS_CERTIFICATE_KEY=\(files.key)"]
+                lines += [
+                    "Set for devices:", "  TLS_CERTIFICATE=\(files.certificate)", "  TLS_CERTIFICATE_KEY=\(files.key)",
+                    "And for the HTTP API:", "  HTTPS_CERTIFICATE=\(files.certificate)",
+                    "  HTTPS_CERTIFICATE_KEY=\(files.key)",
+                ]
             case .service:
                 lines += [
                     "Set:", "  INTERNAL_TLS_CERTIFICATE=\(files.certificate)", "  INTERNAL_TLS_KEY=\(files.key)",

@@ -33,6 +33,12 @@ package final class RedisServer: Sendable {
 
     /// Starts one and waits until it answers. Throws with the server's log if it does not come up.
     package static func start(_ variant: Variant = .plain, _ settings: [String] = []) async throws -> RedisServer {
+        // Between finding a free port and listening on it another may have taken it.
+        for _ in 0..<3 { if let server = try? await self.startOnce(variant, settings) { return server } }
+        return try await self.startOnce(variant, settings)
+    }
+
+    private static func startOnce(_ variant: Variant, _ settings: [String]) async throws -> RedisServer {
         let folder = try ServerProcess.temporaryFolder("redis")
         let port = try ServerProcess.freePort()
         var arguments = [

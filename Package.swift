@@ -163,7 +163,8 @@ let package = Package(
         tests(
             "HopTests",
             [
-                "Hop", "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", "TestSupport", nioCore, nioPosix, nioSSL,
+                "Hop", "CoAP", "CBOR", "Cloud", "Certificates", "CoAPTransport", "TestSupport", nioCore, nioPosix,
+                nioSSL,
                 x509, crypto, logging, lifecycle,
             ]),
         tests(
@@ -172,7 +173,8 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CoAPTransport", "CBOR", "OCF", "Cloud",
+                "Cluster", "Hop", "Gateway", "ServiceShell", "SQLStore", "CoAP", "CoAPTransport", "CBOR", "OCF",
+                "Cloud",
                 "Certificates", "TestSupport", "TestServers",
                 nioCore,
                 nioPosix, nioHTTP1, logging, lifecycle, "coap-gateway", "coap-interface", "northbound", "registry",

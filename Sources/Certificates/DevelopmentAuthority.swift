@@ -30,7 +30,7 @@ package enum DevelopmentAuthority {
     ) throws(CertificateError) -> Prepared {
         let isThere =
             (CertificateFiles.exists(AuthorityFolder.certificateFile(in: folder))
-            || CertificateFiles.exists(AuthorityFolder.keyFile(in: folder)))
+                || CertificateFiles.exists(AuthorityFolder.keyFile(in: folder)))
             && !AuthorityFolder.isHalfMade(folder)
         let authority =
             isThere

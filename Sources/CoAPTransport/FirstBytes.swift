@@ -31,7 +31,9 @@ enum FirstBytes: Hashable {
         }
     }
 
-    private static let methods = ["GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "PRI "]
+    private static let methods = [
+        "GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "PRI ",
+    ]
 
     /// Whether TLS may begin so. One byte is enough to say no: nothing is held back.
     static func mayBeTLS(_ bytes: ByteBufferView) -> Bool {

@@ -66,8 +66,10 @@ package struct NorthboundResponder: Sendable {
             registrationBurst: configuration.registrationBurst, wrongDeviceBurst: configuration.wrongDeviceBurst)
         self.dates = HTTPDates(clock: clock)
         self.metrics = NorthboundMetrics()
-        self.streams = streams ?? OpenStreams(
-            maximum: configuration.maximumStreams, maximumPerOwner: configuration.maximumStreamsPerOwner)
+        self.streams =
+            streams
+            ?? OpenStreams(
+                maximum: configuration.maximumStreams, maximumPerOwner: configuration.maximumStreamsPerOwner)
     }
 
     /// What must run as long as requests are answered.

@@ -23,7 +23,9 @@ struct ClientHelloTests {
 
     @Test(
         "C-90: no ALPN, or coap among others, is taken; others alone are not",
-        arguments: [([], false), (["coap"], false), (["h2", "coap"], false), (["h2"], true), (["h2", "http/1.1"], true)]
+        arguments: [
+            ([], false), (["coap"], false), (["h2", "coap"], false), (["h2"], true), (["h2", "http/1.1"], true),
+        ]
             as [([String], Bool)])
     func protocols(_ offered: [String], isRefused: Bool) throws {
         let hello = try Self.hello(offered)

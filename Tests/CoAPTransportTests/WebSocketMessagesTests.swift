@@ -62,7 +62,8 @@ struct WebSocketMessagesTests {
         #expect(messages.received(Self.frame(.continuation, [], fin: false)) == .nothing)
         #expect(messages.received(Self.frame(.ping, [9])) == .ping(ByteBuffer(bytes: [9])))
         #expect(messages.received(Self.frame(.pong, [9])) == .pong)
-        #expect(messages.received(Self.frame(.continuation, [0x01, 0xAA])) == .message(ByteBuffer(bytes: [1, 1, 0xAA])))
+        #expect(
+            messages.received(Self.frame(.continuation, [0x01, 0xAA])) == .message(ByteBuffer(bytes: [1, 1, 0xAA])))
         #expect(messages.received(Self.frame(.binary, [0, 1])) == .message(ByteBuffer(bytes: [0, 1])))
     }
 

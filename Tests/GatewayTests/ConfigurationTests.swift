@@ -199,7 +199,7 @@ struct ConfigurationTests {
         let configuration = try Self.load(environment: environment)
         #expect(
             configuration.warnings == [
-                "DB_PASSWORD set in the environment: no effect in coap-gateway",
+                "DB_PASSWORD set in the environment: no effect in coap-gateway"
             ])
     }
 

@@ -51,7 +51,8 @@ struct GatewayProcess: Sendable {
         guard let http = ports["http"], let coap = ports["coap"], let admin = ports["admin"] else {
             throw PeerError("ports file without a port: \(ports)")
         }
-        return GatewayProcess(process: process, directory: directory, http: http, coap: coap, admin: admin, ports: ports)
+        return GatewayProcess(
+            process: process, directory: directory, http: http, coap: coap, admin: admin, ports: ports)
     }
 
     func stop() async -> Subprocess.Ended {

@@ -45,7 +45,7 @@ struct ProgramTests {
         try await GatewayProcess.with { gateway in
             var settings = [
                 "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
-            "DATA_DIR": "\(gateway.directory)/other",
+                "DATA_DIR": "\(gateway.directory)/other",
             ]
             settings[variable] = "\(gateway.http)"
             let ended = try await Subprocess.run(["coap-gateway"], environment: settings)
@@ -106,7 +106,7 @@ struct ProgramTests {
                 ["coap-gateway"],
                 environment: [
                     "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
-            "DATA_DIR": "\(gateway.directory)/data",
+                    "DATA_DIR": "\(gateway.directory)/data",
                 ])
             #expect(ended.status == 1)
             #expect(ended.errors.contains("\(gateway.directory)/data"))
@@ -118,8 +118,10 @@ struct ProgramTests {
     func dataDirectory() async throws {
         let ended = try await Subprocess.run(
             ["coap-gateway"],
-            environment: ["HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
-            "DATA_DIR": "/proc/nowhere"])
+            environment: [
+                "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
+                "DATA_DIR": "/proc/nowhere",
+            ])
         #expect(ended.status == 1)
         #expect(ended.errors.contains("/proc/nowhere"))
         #expect(ended.errors.contains("DATA_DIR"))

@@ -1,8 +1,8 @@
 import CBOR
 import Cloud
 import CoAP
-import OCF
 import NIOCore
+import OCF
 import Testing
 
 @testable import Registry

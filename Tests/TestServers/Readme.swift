@@ -46,7 +46,9 @@ package enum Readme {
                 known[name] = value
             }
         }
-        guard devices.count == (tls == nil ? 1 : 2) else { throw PeerError("README.md starts \(devices.count) devices") }
+        guard devices.count == (tls == nil ? 1 : 2) else {
+            throw PeerError("README.md starts \(devices.count) devices")
+        }
         for device in devices {
             try device.type("quit\n")
             let ended = await device.ended()

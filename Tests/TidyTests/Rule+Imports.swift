@@ -24,11 +24,13 @@ enum Layers {
         "Registry": ["CoAP", "CBOR", "OCF", "Cloud", "SQLStore", "ServiceShell"],
         "MockDevice": ["CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport"],
         "Cluster": [
-            "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "SQLStore", "RedisStore", "Hop", "RegistryReach",
+            "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "SQLStore", "RedisStore", "Hop",
+            "RegistryReach",
             "ServiceShell", "Edge", "CoAPInterface", "Northbound", "Registry",
         ],
         "Gateway": [
-            "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "SQLStore", "ServiceShell", "Edge", "CoAPInterface",
+            "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", "SQLStore", "ServiceShell", "Edge",
+            "CoAPInterface",
             "Northbound", "Registry", "RegistryReach", "Cluster",
         ],
         "Programs": ["ServiceShell", "Gateway", "Cluster", "MockDevice"],

@@ -16,7 +16,8 @@ package struct HTTPSettings: SettingsGroup {
     enum Keys {
         static let port = Setting.port("HTTP_PORT", default: 8080, "The port of the HTTP API.")
         static let securePort = Setting.listener(
-            "HTTPS_PORT", default: .port(8443), "The port of the HTTP API over TLS. It is open if there is a certificate.")
+            "HTTPS_PORT", default: .port(8443),
+            "The port of the HTTP API over TLS. It is open if there is a certificate.")
         static let certificate = Setting.path(
             "HTTPS_CERTIFICATE", default: "", "The certificate chain for it, PEM. With its key or neither.")
         static let key = Setting.path("HTTPS_CERTIFICATE_KEY", default: "", "Its private key, PEM.")

@@ -371,15 +371,14 @@ package enum OpenAPIDocument {
               tags: [devices]
               operationId: retrieve
               summary: Retrieves a resource.
+              description: |
+                With Accept: text/event-stream it is observed: a `notification` with the representation in JSON now
+                and each time it changes, and `end`, a problem, when it will tell no more.
               parameters:
                 - name: stored
                   in: query
                   description: true asks for what it last said, with its Age, not the device.
                   schema: {type: string, enum: ["true"]}
-              description: |
-                With Accept: text/event-stream it is observed: a `notification` with the representation in JSON now
-                and each time it changes, and `end`, a problem, when it will tell no more.
-              parameters:
                 - {name: If-None-Match, in: header, schema: {type: string}}
               security: [{user: []}, {client: []}]
               responses:

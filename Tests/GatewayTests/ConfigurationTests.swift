@@ -73,7 +73,8 @@ struct ConfigurationTests {
             "TOKEN_SEAL_KEY_PREVIOUS": "\(Self.key(from: 1))",
             "SID": "0685b960-736f-46f7-bec0-9e6cbd61adc1", "MAX_MESSAGE_SIZE": "1152", "MAX_CONNECTIONS": "5",
             "REQUEST_TIMEOUT": "7", "KEEPALIVE_TIME": "8", "KEEPALIVE_INTERVAL": "9", "KEEPALIVE_RETRY": "0",
-            "CSM_STRICT": "true", "LOG_LEVEL": "debug", "LOG_FORMAT": "json", "ACCESS_LOG": "off",
+            "CSM_STRICT": "true", "STORED_STATE": "observe", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
+            "ACCESS_LOG": "off",
             "EVENT_LOOPS": "4", "PORTS_FILE": "/tmp/p", "HTTPS_PORT": "4", "HTTPS_CERTIFICATE": "/tmp/cert.pem",
             "HTTPS_CERTIFICATE_KEY": "/tmp/key.pem", "REDIRECT_URI": "coaps+tcp://other.example:5684",
         ]
@@ -85,6 +86,7 @@ struct ConfigurationTests {
             #expect(configuration.http.files != nil)
             #expect(configuration.tokens.redirectURI == "coaps+tcp://other.example:5684")
             #expect(configuration.devices.port == 2)
+            #expect(configuration.devices.storedState == .observe)
             #expect(configuration.devices.securePort == .port(21))
             #expect(configuration.devices.webSocketPort == 22)
             #expect(configuration.devices.secureWebSocketPort == 23)

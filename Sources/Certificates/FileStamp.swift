@@ -1,27 +1,24 @@
+import Crypto
 import FoundationEssentials
 
-/// What changes when a file is replaced or written; nothing but nils if it is not there.
+/// What changes when a file's content does; nil if it cannot be read. Not size and time: those of a file written twice
+/// within a tick of the kernel's clock can be the same.
 struct FileStamp: Hashable, Sendable {
-    private let inode: UInt64?
-    private let size: UInt64?
-    private let written: Date?
+    /// The most that is read, in bytes: more than any file that is taken.
+    private static let limit = 64 << 20
 
-    /// A folder of authorities in Kubernetes is made of links: what they lead to is what counts.
+    private let digest: [UInt8]?
+
     init(path: String) {
-        let target = (try? FileManager.default.destinationOfSymbolicLink(atPath: path)).map { target in
-            target.hasPrefix("/") ? target : "\(URL(filePath: path).deletingLastPathComponent().path)/\(target)"
-        }
-        let attributes = try? FileManager.default.attributesOfItem(atPath: target ?? path)
-        self.inode = (attributes?[.systemFileNumber] as? any BinaryInteger).map { UInt64(clamping: $0) }
-        self.size = (attributes?[.size] as? any BinaryInteger).map { UInt64(clamping: $0) }
-        self.written = attributes?[.modificationDate] as? Date
+        self.digest = (try? CertificateFiles.read(path, limit: Self.limit)).map { Array(SHA256.hash(data: $0)) }
     }
 }
 
 extension CertificateFiles {
     /// Whether there is something of that name, a broken link included.
     static func exists(_ path: String) -> Bool {
-        (try? FileManager.default.attributesOfItem(atPath: path)) != nil
+        FileManager.default.fileExists(atPath: path)
+            || (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) != nil
     }
 
     static func isFolder(_ path: String) -> Bool {

@@ -14,9 +14,16 @@ struct DocumentTests {
             names += pieces.enumerated().filter { !$0.offset.isMultiple(of: 2) }.map(\.element)
         }
         #expect(names.count > 20)
-        let tests = files.filter { $0.isTest && $0.text.contains("@Test(") }.map(\.text).joined()
+        var texts: Set<String> = []
+        for file in files where file.isTest {
+            for line in file.lines {
+                texts.formUnion(line.utf8.split(separator: UInt8(ascii: "\"")).compactMap { String($0) })
+            }
+            // Tests that watch a clock run beside this one.
+            await Task.yield()
+        }
         for name in names {
-            #expect(tests.contains("\"\(name)\""), "no test is called \(name)")
+            #expect(texts.contains(String(name)), "no test is called \(name)")
         }
     }
 }

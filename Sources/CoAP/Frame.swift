@@ -125,6 +125,19 @@ extension Message {
         let token = self.token.count
         buffer.reserveCapacity(minimumWritableBytes: 8 + token + body)
         let tokenNibble: UInt8 = token <= Token.baseMaximumLength ? UInt8(token) : token < 269 ? 13 : 14
+        Self.writeLength(of: body, tokenNibble: tokenNibble, into: &buffer)
+        buffer.writeInteger(self.code.rawValue)
+        switch tokenNibble {
+        case 13: buffer.writeInteger(UInt8(token - 13))
+        case 14: buffer.writeInteger(UInt16(truncatingIfNeeded: token - 269))
+        default: break
+        }
+        self.token.write(into: &buffer)
+        self.writeBody(into: &buffer)
+    }
+
+    /// Writes what stands before the code: the body's length in its shortest form, and the nibble of the token.
+    package static func writeLength(of body: Int, tokenNibble: UInt8, into buffer: inout ByteBuffer) {
         switch body {
         case 0..<13:
             buffer.writeInteger(UInt8(body) << 4 | tokenNibble)
@@ -139,14 +152,6 @@ extension Message {
             // A body longer than 4 GiB is refused by every limit long before.
             buffer.writeInteger(UInt32(truncatingIfNeeded: body - 65805))
         }
-        buffer.writeInteger(self.code.rawValue)
-        switch tokenNibble {
-        case 13: buffer.writeInteger(UInt8(token - 13))
-        case 14: buffer.writeInteger(UInt16(truncatingIfNeeded: token - 269))
-        default: break
-        }
-        self.token.write(into: &buffer)
-        self.writeBody(into: &buffer)
     }
 
     private static func lengthExtension(_ body: Int) -> Int {

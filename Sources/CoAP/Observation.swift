@@ -1,3 +1,5 @@
+import NIOCore
+
 /// What whoever observes a resource is told, in this order: any number of notifications, then at most one end.
 package enum ObservationEvent: Hashable, Sendable {
     /// The first answer, or a later one; more may follow (RFC 7641 §3.2).
@@ -29,5 +31,13 @@ package struct ObservationHandle: Sendable {
     /// Nobody wants to be told any more. Events on their way may still come; whoever cancelled ignores them.
     package func cancel() {
         self.onCancel()
+    }
+}
+
+extension Response {
+    /// Whether an observer learns nothing new: what a resource is, is its code, its format and its payload.
+    package func showsTheSame(as other: Response) -> Bool {
+        self.code == other.code && self.options.contentFormat == other.options.contentFormat
+            && (self.payload ?? ByteBuffer()) == (other.payload ?? ByteBuffer())
     }
 }

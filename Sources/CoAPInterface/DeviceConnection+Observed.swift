@@ -42,6 +42,8 @@ extension DeviceConnection {
         let record = self.relayRecord(of: request, session)
         let this = NIOLoopBound(self, eventLoop: connection.eventLoop)
         let isFirst = NIOLoopBoundBox(true, eventLoop: connection.eventLoop)
+        let states = self.context.states
+        let subject = StateKeeper.Subject(of: upstream, di: session.di)
         let handle = connection.observe(
             upstream, deadline: deadline ?? .now() + self.context.requestTimeout
         ) { result in
@@ -51,7 +53,7 @@ extension DeviceConnection {
                 record(event.response)
             }
             if case .notified(let response) = event {
-                this.value.context.states?.heard(response, to: upstream, of: session)
+                states?.heard(response, of: subject, in: session)
             }
             this.value.heard(event, of: id)
         }

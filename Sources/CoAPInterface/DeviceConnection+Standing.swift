@@ -6,23 +6,25 @@ import NIOCore
 // What this peer observes: devices by way of the edge, and the cloud's own links.
 
 extension DeviceConnection {
+    /// More than these a connection may not observe at a time.
+    static let maximumStanding = 256
+
     /// Observes a device. Above the bound the request is answered once, which says that it is not observed
     /// (RFC 7641 §4.1).
     func observe(_ request: Request, id: IncomingID) {
         guard let eventLoop = self.connection?.eventLoop else { return }
         let edge = self.context.edge
-        guard self.standing.count < StandingRequest.maximum else {
+        guard self.standing.count < Self.maximumStanding else {
             var plain = request
             plain.options.observe = nil
             return self.ask(edge, plain) { this, response in this.answer(id, response) }
         }
         let this = NIOLoopBound(self, eventLoop: eventLoop)
-        let handle = edge.observe(request) { event in
+        self.standing[id] = edge.observe(request) { event in
             // Not `onLoop`: events come from more than one thread, and each must stand behind the one before; and
             // the first must find what stands below.
             eventLoop.execute { this.value.heard(event, for: id) }
         }
-        self.standing[id] = StandingRequest(handle: handle)
     }
 
     func heard(_ event: ObservationEvent, for id: IncomingID) {
@@ -48,7 +50,7 @@ extension DeviceConnection {
     /// The peer does not want to be told any more, or is gone.
     func cancelStanding(_ id: IncomingID) {
         self.links[id] = nil
-        self.standing.removeValue(forKey: id)?.handle.cancel()
+        self.standing.removeValue(forKey: id)?.cancel()
     }
 
     /// The session or its token is over, and with it what it gave the right to see.
@@ -70,7 +72,7 @@ extension DeviceConnection {
         guard let eventLoop = self.connection?.eventLoop, let session = self.machine.session else { return }
         var plain = request
         plain.options.observe = nil
-        guard self.standing.count < StandingRequest.maximum else { return self.askOnce(plain, id: id) }
+        guard self.standing.count < Self.maximumStanding else { return self.askOnce(plain, id: id) }
         let this = NIOLoopBound(self, eventLoop: eventLoop)
         // Before the registry is asked, so that nothing falls between its answer and the first change heard of.
         let subscription = self.context.keeper.linksWatch.subscribe(to: session.uid) {
@@ -78,7 +80,7 @@ extension DeviceConnection {
         }
         guard let subscription else { return self.askOnce(plain, id: id) }
         self.links[id] = LinksObservation(request: plain)
-        self.standing[id] = StandingRequest(handle: subscription)
+        self.standing[id] = subscription
         self.askForLinks(id)
     }
 
@@ -99,7 +101,7 @@ extension DeviceConnection {
                 this.heard(.notified(response), for: id)
             case .end(let response):
                 this.links[id] = nil
-                this.standing[id]?.handle.cancel()
+                this.standing[id]?.cancel()
                 this.heard(.ended(response), for: id)
             case .nothing, nil:
                 break

@@ -35,7 +35,7 @@ final class DeviceConnection: ConnectionDelegate {
     /// What the gateway itself observes, for the states.
     var watched: [WatchedLink: Observer] = [:]
     /// What this peer observes.
-    var standing: [IncomingID: StandingRequest] = [:]
+    var standing: [IncomingID: ObservationHandle] = [:]
     /// Those of them that observe the cloud's own links.
     var links: [IncomingID: LinksObservation] = [:]
 

@@ -42,11 +42,3 @@ package struct LinksObservation {
         return .tell(response)
     }
 }
-
-extension Response {
-    /// Whether an observer learns nothing new: what a resource is, is its code, its format and its payload.
-    func showsTheSame(as other: Response) -> Bool {
-        self.code == other.code && self.options.contentFormat == other.options.contentFormat
-            && (self.payload ?? ByteBuffer()) == (other.payload ?? ByteBuffer())
-    }
-}

@@ -32,17 +32,33 @@ package final class StateKeeper: Sendable {
         self.eventLoop = group.next()
     }
 
-    /// A device said this in answer to `request`, as the device saw it.
-    func heard(_ response: Response, to request: Request, of session: Session) {
-        guard self.mode != .off, response.code == .content, let payload = response.payload else { return }
-        let path = request.options.path ?? []
-        let queries = request.options.queries ?? []
-        if path == ["oic", "res"], queries.contains("if=oic.if.b") {
-            return self.heardBatch(payload, of: session)
+    /// What the answers to one request tell the state of.
+    enum Subject {
+        case resource(StoredResource)
+        /// Of many resources at once.
+        case batch
+
+        /// - Parameter request: as the device sees it.
+        init(of request: Request, di: DeviceID) {
+            let path = request.options.path ?? []
+            let queries = request.options.queries ?? []
+            self =
+                path == ["oic", "res"] && queries.contains("if=oic.if.b")
+                ? .batch : .resource(StoredResource(di: di, path: path, queries: queries))
         }
-        self.keep(
-            Array(payload.readableBytesView), format: response.options.contentFormat?.rawValue,
-            of: StoredResource(di: session.di, path: path, queries: queries), session)
+    }
+
+    /// A device said this of `subject`.
+    func heard(_ response: Response, of subject: Subject, in session: Session) {
+        guard self.mode != .off, response.code == .content, let payload = response.payload else { return }
+        switch subject {
+        case .batch:
+            self.heardBatch(payload, of: session)
+        case .resource(let resource):
+            self.keep(
+                Array(payload.readableBytesView), format: response.options.contentFormat?.rawValue, of: resource,
+                session)
+        }
     }
 
     /// A batch has the state of many resources: `[{href, rep}, …]` (OCF Core §7.6.3.3).

@@ -140,20 +140,7 @@ struct WebSocketMessages {
         guard body >= 0 else { throw .shortMessage }
         var frame = ByteBuffer()
         frame.reserveCapacity(message.readableBytes + 4)
-        switch body {
-        case 0..<13:
-            frame.writeInteger(UInt8(body) << 4 | tokenNibble)
-        case 13..<269:
-            frame.writeInteger(13 << 4 | tokenNibble)
-            frame.writeInteger(UInt8(body - 13))
-        case 269..<65805:
-            frame.writeInteger(14 << 4 | tokenNibble)
-            frame.writeInteger(UInt16(body - 269))
-        default:
-            frame.writeInteger(15 << 4 | tokenNibble)
-            // What reaches us is shorter than 4 GiB: the decoder of frames is bounded.
-            frame.writeInteger(UInt32(truncatingIfNeeded: body - 65805))
-        }
+        Message.writeLength(of: body, tokenNibble: tokenNibble, into: &frame)
         frame.writeBytes(message.readableBytesView.dropFirst())
         return frame
     }

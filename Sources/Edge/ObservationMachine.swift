@@ -146,10 +146,4 @@ extension Response {
     /// The last word where a device did not come back in time.
     static let gone = Response.edge(
         .serviceUnavailable, .noSession, "the device did not come back in time: observe again later", maxAge: 10)
-
-    /// Whether an observer learns nothing new: what a resource is, is its code, its format and its payload.
-    package func showsTheSame(as other: Response) -> Bool {
-        self.code == other.code && self.options.contentFormat == other.options.contentFormat
-            && (self.payload ?? ByteBuffer()) == (other.payload ?? ByteBuffer())
-    }
 }

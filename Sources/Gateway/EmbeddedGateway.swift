@@ -109,7 +109,7 @@ private struct Certified {
 
     init(_ configuration: GatewayConfiguration, sid: String, logger: Logger) throws(CertificateError) {
         var made: DevelopmentAuthority.Prepared?
-        if configuration.tls.files == nil, configuration.isDevelopmentCertificateShown {
+        if configuration.isDevelopmentCertificateShown {
             let prepared = try DevelopmentAuthority.prepare(
                 in: configuration.certificatesDirectory, sid: sid, hostNames: [ProcessInfo.processInfo.hostName])
             if prepared.madeAuthority {

@@ -47,16 +47,7 @@ package struct InteractiveCommand: AsyncParsableCommand {
     )
     var state: String?
 
-    @Option(
-        help: .init(
-            "Whom to believe over TLS: a PEM file of authorities (default: those of the system).", valueName: "file"))
-    var ca: String?
-
-    @Option(help: .init("The certificate to show over TLS, a PEM file.", valueName: "file"))
-    var certificate: String?
-
-    @Option(help: .init("The key of that certificate, a PEM file.", valueName: "file"))
-    var key: String?
+    @OptionGroup var tls: TLSOptions
 
     @Flag(help: "Show short hashes where register and refresh would show the tokens.")
     var quietTokens = false
@@ -90,9 +81,6 @@ package struct InteractiveCommand: AsyncParsableCommand {
             let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
             throw ValidationError("--log-level is \"\(sanitized(level, limit: 40))\"; it is one of \(levels)")
         }
-        guard (self.certificate == nil) == (self.key == nil) else {
-            throw ValidationError("--certificate and --key go together")
-        }
         _ = try self.answers()
     }
 
@@ -104,7 +92,7 @@ package struct InteractiveCommand: AsyncParsableCommand {
             setup: try self.setup(), lines: input, console: console,
             dialer: TCPDialer(
                 CoAPDialer(group: group, logger: self.logger),
-                trust: TLSTrust(authorities: self.ca, certificate: self.certificate, key: self.key)),
+                trust: self.tls.trust),
             eventLoop: group.next()
         )
         let status = await withTaskGroup(of: Void.self, returning: Int32.self) { output in

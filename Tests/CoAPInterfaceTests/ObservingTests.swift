@@ -227,7 +227,7 @@ struct ObservingTests {
                     ScriptedPeer.get("lamp/light", observe: 0), token: Token(eightBytes: number))
                 if answer.options.contains(.observe) { standing += 1 }
             }
-            #expect(standing <= StandingRequest.maximum)
+            #expect(standing <= DeviceConnection.maximumStanding)
             #expect(standing >= 16)
             #expect(bench.a.edge.observing == standing)
             await phone.close()

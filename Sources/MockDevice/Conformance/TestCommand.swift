@@ -65,15 +65,7 @@ package struct TestCommand: AsyncParsableCommand {
     @Option(help: .init("Write the results to this file as JUnit XML.", valueName: "file"))
     var junit: String?
 
-    @Option(
-        help: .init("Whom to believe over TLS: a PEM file of authorities (default: the system's).", valueName: "file"))
-    var ca: String?
-
-    @Option(help: .init("The certificate to show over TLS, a PEM file.", valueName: "file"))
-    var certificate: String?
-
-    @Option(help: .init("The key of that certificate, a PEM file.", valueName: "file"))
-    var key: String?
+    @OptionGroup var tls: TLSOptions
 
     package init() {}
 
@@ -89,9 +81,6 @@ package struct TestCommand: AsyncParsableCommand {
         }
         guard self.provision == nil || self.code.isEmpty else {
             throw ValidationError("--provision and --code both give codes; give one of them")
-        }
-        guard (self.certificate == nil) == (self.key == nil) else {
-            throw ValidationError("--certificate and --key go together")
         }
         for (value, range, flag) in [
             (self.timeout, 1...600, "--timeout"), (self.slowTimeout, 1...3600, "--slow-timeout"),
@@ -128,7 +117,7 @@ package struct TestCommand: AsyncParsableCommand {
     }
 
     private func plan() async throws -> ConformancePlan {
-        let trust = TLSTrust(authorities: self.ca, certificate: self.certificate, key: self.key)
+        let trust = self.tls.trust
         let patience = Duration.seconds(self.timeout ?? 5)
         let http = self.http.flatMap(HTTPDoor.init(parsing:))
         do {

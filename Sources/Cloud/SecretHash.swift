@@ -8,7 +8,12 @@ package struct SecretHash: Sendable {
     package let bytes: [UInt8]
 
     package init(of text: String) {
-        self.bytes = Array(SHA256.hash(data: Array(text.utf8)))
+        self.init(ofBytes: Array(text.utf8))
+    }
+
+    /// The same of any bytes.
+    package init(ofBytes bytes: [UInt8]) {
+        self.bytes = Array(SHA256.hash(data: bytes))
     }
 
     /// A hash as it came from a store; nil unless it has 32 bytes.

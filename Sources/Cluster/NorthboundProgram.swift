@@ -33,7 +33,7 @@ package enum NorthboundProgram: ServerProgram {
             settings.http.northbound(settings.process, timeout: settings.requests),
             registry: RegistryClient(reach.registry), devices: edge, presence: reach.routes,
             sessions: EndedByChanges(), events: RedisEventLog(client: reach.redis), streams: streams,
-            states: RedisStateStore(client: reach.redis),
+            states: RedisStateStore(client: reach.redis), keys: RedisKeyedAnswerStore(client: reach.redis),
             certificates: try settings.http.certificates(logger: context.logger("tls")), accessLog: accessLog)
         let admin = try await context.bindAdmin(logs: ["northbound": accessLog], served: ["northbound"])
         let follower = ChangeFollower(

@@ -80,7 +80,8 @@ package struct ProgramContext: Sendable {
     package func bindHTTP(
         _ configuration: NorthboundConfiguration, registry: any RegistryAccess, devices: any Responder,
         presence: any PresenceReader, sessions: any SessionEnder, events: any EventHistory,
-        streams: OpenStreams, states: (any StateStore)?, certificates: ServerCertificates?, accessLog: AccessLog
+        streams: OpenStreams, states: (any StateStore)?, keys: any KeyedAnswerStore,
+        certificates: ServerCertificates?, accessLog: AccessLog
     ) async throws(BindError) -> NorthboundService {
         let logger = self.logger("northbound")
         return try await NorthboundService.bind(
@@ -88,7 +89,7 @@ package struct ProgramContext: Sendable {
             responder: NorthboundResponder(
                 configuration: configuration, registry: registry, devices: devices, presence: presence,
                 sessions: sessions, events: events, streams: streams, states: states,
-                accessLog: accessLog, logger: logger),
+                keys: keys, accessLog: accessLog, logger: logger),
             certificates: certificates, group: self.loops.group, logger: logger)
     }
 

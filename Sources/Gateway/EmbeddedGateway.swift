@@ -83,7 +83,7 @@ package struct EmbeddedGateway: Sendable {
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
             registry: RegistryClient(inside.registry), devices: inside.edge, presence: inside.routes,
             sessions: inside.sessions, events: inside.events, streams: inside.streams,
-            states: inside.states, certificates: shown.overHTTP,
+            states: inside.states, keys: InMemoryKeyedAnswerStore(), certificates: shown.overHTTP,
             accessLog: inside.logs.northbound)
         context.readiness.pass("store")
         let admin = try await context.bindAdmin(

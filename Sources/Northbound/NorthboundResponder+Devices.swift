@@ -24,17 +24,27 @@ extension NorthboundResponder {
             fields[.accept] = nil
             fields[.ifNoneMatch] = nil
         }
+        let body = try await self.body(of: scope)
+        let keyed = try Self.keyed(scope, body: body)
         var exchange = try DeviceExchange(
             DeviceHTTPRequest(
                 method: scope.method, device: di, segments: scope.parameters.rest, queries: scope.target.queries,
-                fields: fields, body: try await self.body(of: scope)))
+                fields: fields, body: body))
         exchange.request.options.fence = Fence(uid: principal.uid.text)
         exchange.request.options.requestID = scope.id
         // RFC 9110 §9.2.2. What the device gets is a POST, which says nothing about that.
         exchange.request.options.isIdempotent = scope.method == .put
-        exchange.request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
-        if isStream { return try await self.observeDevice(exchange, &scope) }
+        if isStream {
+            exchange.request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
+            return try await self.observeDevice(exchange, &scope)
+        }
+        guard let keyed else { return try await self.deliver(exchange, &scope) }
+        return try await self.once(keyed, &scope) { scope in try await self.deliver(exchange, &scope) }
+    }
 
+    private func deliver(_ exchange: DeviceExchange, _ scope: inout RequestScope) async throws -> HTTPAnswer {
+        var exchange = exchange
+        exchange.request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
         guard let answer = await self.ask(exchange.request, scope) else {
             scope.delivery = .unknown
             throw Problem(.noAnswer)

@@ -21,6 +21,8 @@ package struct NorthboundResponder: Sendable {
     let events: any EventHistory
     /// What devices last said; nil: nobody takes it down.
     let states: (any StateStore)?
+    /// What requests with keys were answered.
+    let keys: any KeyedAnswerStore
     let accessLog: AccessLog
     let logger: Logger
     let clock: any WallClock
@@ -46,6 +48,7 @@ package struct NorthboundResponder: Sendable {
         events: any EventHistory,
         streams: OpenStreams? = nil,
         states: (any StateStore)? = nil,
+        keys: any KeyedAnswerStore,
         accessLog: AccessLog,
         logger: Logger,
         clock: any WallClock = SystemWallClock(),
@@ -57,6 +60,7 @@ package struct NorthboundResponder: Sendable {
         self.sessions = sessions
         self.events = events
         self.states = states
+        self.keys = keys
         self.accessLog = accessLog
         self.logger = logger
         self.clock = clock

@@ -405,6 +405,13 @@ package enum OpenAPIDocument {
               tags: [devices]
               operationId: update
               summary: Updates a resource.
+              parameters: &writing
+                - name: Idempotency-Key
+                  in: header
+                  description: |
+                    Makes sure that the device gets this once, however often it is sent: for 10 minutes the same
+                    request with the same key gets the first one's answer.
+                  schema: {type: string, maxLength: 255, examples: ["8e03978e-40d5-43dd-bc93-6894a57f9324"]}
               security: [{user: []}, {client: []}]
               requestBody: {$ref: "#/components/requestBodies/DeviceContent"}
               responses: &written
@@ -415,8 +422,10 @@ package enum OpenAPIDocument {
                 "401": {$ref: "#/components/responses/Problem"}
                 "403": {$ref: "#/components/responses/Problem"}
                 "404": {$ref: "#/components/responses/Problem"}
+                "409": {$ref: "#/components/responses/Problem"}
                 "413": {$ref: "#/components/responses/Problem"}
                 "415": {$ref: "#/components/responses/Problem"}
+                "422": {$ref: "#/components/responses/Problem"}
                 "429": {$ref: "#/components/responses/Problem"}
                 "502": {$ref: "#/components/responses/Problem"}
                 "503": {$ref: "#/components/responses/Problem"}
@@ -426,6 +435,7 @@ package enum OpenAPIDocument {
               tags: [devices]
               operationId: replace
               summary: Updates a resource; OCF has no PUT, so the device gets a POST.
+              parameters: *writing
               security: [{user: []}, {client: []}]
               requestBody: {$ref: "#/components/requestBodies/DeviceContent"}
               responses: *written
@@ -433,6 +443,7 @@ package enum OpenAPIDocument {
               tags: [devices]
               operationId: remove
               summary: Deletes a resource on the device.
+              parameters: *writing
               security: [{user: []}, {client: []}]
               responses: *written
         """#

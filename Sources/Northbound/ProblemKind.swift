@@ -31,6 +31,9 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case tooManyInFlight = "too-many-in-flight"
     case tooManyStreams = "too-many-streams"
     case headerTooLarge = "header-too-large"
+    case keyInUse = "key-in-use"
+    case keyReused = "key-reused"
+    case tooManyKeys = "too-many-keys"
     // What went wrong behind the edge.
     case internalError = "internal"
     case methodNotImplemented = "method-not-implemented"
@@ -46,6 +49,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case routesUnavailable = "routes-unavailable"
     case noAnswer = "no-answer"
     case notStored = "not-stored"
+    case keysUnavailable = "keys-unavailable"
 
     package var slug: String { self.rawValue }
 
@@ -217,6 +221,29 @@ extension ProblemKind {
                 "The device answered, but it does not tell, or not any longer, when this resource changes; this ends "
                     + "an event stream.",
                 "GET it now and then instead, or look for a link with the observable bit (GET /devices/{di}).")
+        case .keyInUse:
+            Entry(
+                409, "The first request with this key has no answer yet",
+                "A request with this Idempotency-Key is with the device now; this one was not sent to it.",
+                "Send it again with the same key after the time in Retry-After: it gets the first one's answer.")
+        case .keyReused:
+            Entry(
+                422, "The key stands for another request",
+                "A request with this Idempotency-Key but another method, path, query, type or body came within the "
+                    + "last 10 minutes; this one was not sent to the device.",
+                "Make a new key for each thing to be done once.")
+        case .tooManyKeys:
+            Entry(
+                429, "Too many answers are kept",
+                "The answers to requests with an Idempotency-Key are kept for 10 minutes, and this owner's fill the "
+                    + "room there is; this one was not sent to the device.",
+                "Leave the key out where a second delivery does no harm, or wait as long as Retry-After says.")
+        case .keysUnavailable:
+            Entry(
+                503, "Keys cannot be looked up now",
+                "The request has an Idempotency-Key, and nobody can say at the moment whether it came before; it was "
+                    + "not sent to the device.",
+                "Send the request again after the time in Retry-After, with the same key.")
         case .internalError:
             Entry(
                 500, "The gateway made a mistake",

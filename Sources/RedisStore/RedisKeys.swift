@@ -11,6 +11,8 @@ package struct RedisKeys: Sendable, Hashable {
         case token = "token:SHA256"
         case events = "events:UID"
         case state = "state:{DI}"
+        case answer = "answer:{UID}SHA256"
+        case answers = "answers:{UID}"
         case edge = "edge:POD"
         case bus = "bus:TOPIC"
     }
@@ -29,6 +31,10 @@ package struct RedisKeys: Sendable, Hashable {
     func token(_ hash: [UInt8]) -> String { "\(self.prefix)token:\(hash.hexadecimal)" }
     func events(_ uid: String) -> String { "\(self.prefix)events:\(Self.escaped(uid))" }
     func state(_ di: String) -> String { "\(self.prefix)state:{\(Self.escaped(di))}" }
+    func answer(_ uid: String, _ name: [UInt8]) -> String {
+        "\(self.prefix)answer:{\(Self.escaped(uid))}\(name.hexadecimal)"
+    }
+    func answers(_ uid: String) -> String { "\(self.prefix)answers:{\(Self.escaped(uid))}" }
     /// The channel of an edge is this and its name.
     var edges: String { "\(self.prefix)edge:" }
     func bus(_ topic: String) -> String { "\(self.prefix)bus:\(topic)" }

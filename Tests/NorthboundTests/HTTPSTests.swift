@@ -42,7 +42,8 @@ struct HTTPSTests {
         let configuration = NorthboundConfiguration(port: 0, securePort: 0)
         let responder = NorthboundResponder(
             configuration: configuration, registry: registry, devices: devices, presence: devices, sessions: devices,
-            events: InMemoryEventLog(clock: SystemWallClock()), accessLog: AccessLog(mode: .all, logger: logger),
+            events: InMemoryEventLog(clock: SystemWallClock()), keys: InMemoryKeyedAnswerStore(),
+            accessLog: AccessLog(mode: .all, logger: logger),
             logger: logger)
         let service = try await NorthboundService.bind(
             configuration, responder: responder,
@@ -117,7 +118,7 @@ struct HTTPSTests {
             let responder = NorthboundResponder(
                 configuration: configuration, registry: FakeRegistry(), devices: devices, presence: devices,
                 sessions: devices, events: InMemoryEventLog(clock: SystemWallClock()),
-                accessLog: AccessLog(mode: .all, logger: logger), logger: logger)
+                keys: InMemoryKeyedAnswerStore(), accessLog: AccessLog(mode: .all, logger: logger), logger: logger)
             let error = await #expect(throws: BindError.self) {
                 try await NorthboundService.bind(
                     configuration, responder: responder, certificates: certificates,

@@ -21,7 +21,7 @@ struct ServiceTests {
         let responder = NorthboundResponder(
             configuration: NorthboundConfiguration(port: 0), registry: registry, devices: devices, presence: devices,
             sessions: devices, events: InMemoryEventLog(clock: SystemWallClock()),
-            accessLog: AccessLog(mode: .all, logger: logger), logger: logger)
+            keys: InMemoryKeyedAnswerStore(), accessLog: AccessLog(mode: .all, logger: logger), logger: logger)
         return (responder, devices)
     }
 

@@ -47,6 +47,7 @@ struct Server: Sendable {
             presence: devices,
             sessions: devices,
             events: events,
+            keys: InMemoryKeyedAnswerStore(),
             accessLog: AccessLog(
                 mode: .all, logger: Observability.logger(label: "northbound.access", sink: log)),
             logger: logger,

@@ -194,11 +194,31 @@ extension TransportError {
         case let error as IOError where error.errnoCode == ECONNREFUSED:
             self.init(.refused, "\(target): connection refused: nothing listens there")
         case let error as NIOSSLError:
-            self.init(.failed, "\(target): the TLS handshake failed: \(error)")
+            self.init(handshake: "\(error)", with: target)
+        case let error as NIOSSLExtraError:
+            self.init(handshake: "\(error)", with: target)
         case let error as SocketAddressError:
             self.init(.unresolved, "\(target): \(error)")
         default:
             self.init(.failed, "\(target): \(error)")
+        }
+    }
+
+    /// - Parameter text: the library's. It has no other form for BoringSSL's reasons, which stand behind a colon, and
+    ///   before the place in its source where they were found.
+    private init(handshake text: String, with target: String) {
+        let mark = "OPENSSL_internal:"
+        let reason = text.firstRange(of: mark).map { text[$0.upperBound...].prefix { $0.isUppercase || $0 == "_" } }
+        switch reason {
+        case "CERTIFICATE_VERIFY_FAILED":
+            self.init(.untrusted, "\(target): its certificate comes from no authority that is believed here")
+        case "WRONG_VERSION_NUMBER", "HTTP_REQUEST":
+            self.init(.notTLS, "\(target): what answers there does not speak TLS")
+        case nil where text.contains("failedToValidateHostname"), nil where text.contains("unableToValidate"):
+            self.init(.untrusted, "\(target): its certificate is not for this name")
+        case let reason:
+            let words = reason.map { $0.lowercased().replacing("_", with: " ") } ?? text
+            self.init(.failed, "\(target): the TLS handshake failed: \(words)")
         }
     }
 }

@@ -6,6 +6,10 @@ package struct TransportError: Error, Sendable {
         /// Nobody listens there, or a firewall says so.
         case refused
         case timedOut
+        /// Over TLS, the peer's certificate comes from no authority that is believed, or is not for its name.
+        case untrusted
+        /// Whoever listens there does not speak TLS.
+        case notTLS
         case failed
     }
 

@@ -70,6 +70,9 @@ enum Advice {
         case .untrusted:
             "The cloud's certificate comes from no authority believed here, or not for this name. Start again with "
                 + "--ca FILE, the PEM file of the cloud's authority: ca.pem, where coap-gateway keeps its data."
+        case .notTLS:
+            "Is \(address.port) the cloud's port for TLS (5684 as a rule)? Without TLS it is coap+tcp:// and 5683. Any "
+                + "command tries again; --address names another place."
         case .unusableCertificates:
             "Look at --ca, --certificate and --key: PEM files, readable, the key belonging to the certificate."
         case .other:

@@ -31,6 +31,8 @@ package struct ConnectFailure: Error, Sendable, Hashable {
         case untrusted
         /// A file of `--ca`, `--certificate` or `--key`.
         case unusableCertificates
+        /// Whoever listens there does not speak TLS.
+        case notTLS
         case other
     }
 

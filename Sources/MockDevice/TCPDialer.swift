@@ -69,9 +69,8 @@ extension ConnectFailure {
             case .unresolved: .unresolvable
             case .refused: .refused
             case .timedOut: .timedOut
-            // BoringSSL's word for a chain that leads to no authority of ours, or a name that does not fit.
-            case .failed where error.message.contains("CERTIFICATE_VERIFY_FAILED"): .untrusted
-            case .failed where error.message.contains("unableToValidateCertificate"): .untrusted
+            case .untrusted: .untrusted
+            case .notTLS: .notTLS
             case .failed: .other
             }
         // Whoever reads it knows the address by then.

@@ -1,3 +1,4 @@
+import Glibc
 import NIOSSL
 
 /// Whom we believe over TLS, and who we say we are. PEM files.
@@ -21,14 +22,36 @@ package struct TLSTrust: Hashable, Sendable {
     func context(_ change: (inout TLSConfiguration) -> Void = { _ in }) throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         if let authorities = self.authorities {
-            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authorities))
+            configuration.trustRoots = .certificates(
+                try Self.reading(authorities, "certificates") { try NIOSSLCertificate.fromPEMFile($0) })
         }
         if let certificate = self.certificate, let key = self.key {
-            configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
-            configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+            configuration.certificateChain = try Self.reading(certificate, "certificates") {
+                try NIOSSLCertificate.fromPEMFile($0).map { .certificate($0) }
+            }
+            configuration.privateKey = try Self.reading(key, "private key") {
+                .privateKey(try NIOSSLPrivateKey(file: $0, format: .pem))
+            }
         }
         configuration.applicationProtocols = ["coap"]
         change(&configuration)
         return try NIOSSLContext(configuration: configuration)
+    }
+
+    private struct UnusableFile: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    private static func reading<Content>(
+        _ path: String, _ what: String, _ read: (String) throws -> Content
+    ) throws(UnusableFile) -> Content {
+        guard access(path, R_OK) == 0 else {
+            throw UnusableFile(description: "\(path): \(String(cString: strerror(errno)))")
+        }
+        do {
+            return try read(path)
+        } catch {
+            throw UnusableFile(description: "\(path): it has no PEM \(what) that can be read")
+        }
     }
 }

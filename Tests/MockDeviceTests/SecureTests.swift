@@ -120,6 +120,29 @@ struct SecureTests {
                 Issue.record("taken")
             } catch {
                 #expect(error.code == .unusableCertificates)
+                #expect(error.message.contains("/nowhere/ca.pem: No such file or directory"))
+            }
+            let junk = "/proc/self/status"
+            do throws(ConnectFailure) {
+                _ = try await Self.connect(address, trust: TLSTrust(authorities: junk))
+                Issue.record("taken")
+            } catch {
+                #expect(error.message.contains("\(junk): it has no PEM certificates"))
+            }
+        }
+    }
+
+    @Test("TLS to a port without it is told as that, with the port that is meant")
+    func noTLSThere() async throws {
+        try await SecureListener.with(Self.transport(.tcp)) { cloud in
+            let address = ServerAddress(.tls, host: "127.0.0.1", port: cloud.port)
+            do throws(ConnectFailure) {
+                _ = try await Self.connect(address, trust: TLSTrust(authorities: cloud.authority))
+                Issue.record("taken")
+            } catch {
+                #expect(error.code == .notTLS, "\(error)")
+                #expect(!error.message.contains("OPENSSL"))
+                #expect(Advice.connecting(to: address, error).contains("5684"))
             }
         }
     }

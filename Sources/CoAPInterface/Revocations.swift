@@ -35,7 +35,7 @@ struct Revocations {
         self.entries[subject] = Entry(revision: self.revision, sequence: sequence)
     }
 
-    /// Changes up to `sequence` were missed: whoever was granted something without knowing of that one may have lost it.
+    /// Changes up to `sequence` were missed: what was granted without knowing of that one may be taken away.
     mutating func add(missedUpTo sequence: Int64) {
         self.revision += 1
         self.missed = Entry(revision: self.revision, sequence: max(sequence, self.missed?.sequence ?? sequence))

@@ -2,7 +2,7 @@ import CoAP
 import NIOCore
 
 // Those who observe the same on behalf of the same user share one observation at the pod: what `ObservationTable`
-// decides is done here, on the edge's event loop. Which of two requests came first is of no interest to either.
+// decides is done here, on the edge's event loop. The first request lends its id and its deadline to the registration.
 
 extension EdgeResponder {
     /// An observer comes, admitted as a request in flight and among those that stand.

@@ -107,7 +107,7 @@ package enum CoAPInterfaceProgram: ServerProgram {
                 sessions.endNow(change)
                 if change.kind == .device { states?.forget(DeviceID(stored: change.subject)) }
             },
-            sessions: { sessions.listed().map { Login(uid: $0.uid, di: $0.di, family: $0.family) } })
+            sessions: { sessions.logins(missedUpTo: $0) })
     }
 
     package static func sentence(_ error: any Error) -> String { Failures.sentence(error) }

@@ -26,9 +26,8 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
     )
 
     package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
-        let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(
-            arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
+            arguments: arguments, environment: environment, old: Self.oldNames(in: environment))
         self.devices = DeviceSettings(&reader)
         self.tls = TLSSettings(&reader)
         self.podPort = reader.read(Self.podPort)
@@ -38,7 +37,7 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         self.pod = PodSettings(&reader)
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
-        self.warnings = old.warnings + reader.warnings
+        self.warnings = reader.warnings
         self.devices.check(hasCertificate: self.tls.files != nil, &reader)
         let securePort = self.devices.securePortWithCertificate
         reader.rejectShared(ports: [

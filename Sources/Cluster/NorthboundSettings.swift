@@ -20,9 +20,8 @@ package struct NorthboundSettings: ServerConfiguration {
     )
 
     package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
-        let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(
-            arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
+            arguments: arguments, environment: environment, old: Self.oldNames(in: environment))
         self.http = HTTPSettings(&reader)
         self.requests = RequestSettings(&reader)
         self.registry = RegistryLocation(&reader)
@@ -30,7 +29,7 @@ package struct NorthboundSettings: ServerConfiguration {
         self.pod = PodSettings(&reader)
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
-        self.warnings = old.warnings + reader.warnings
+        self.warnings = reader.warnings
         // Without a certificate the port for HTTPS is not opened: 0 is shared with nobody.
         let securePort = self.http.files.flatMap { _ in self.http.securePort }
         reader.rejectShared(ports: [

@@ -31,9 +31,8 @@ package struct RegistrySettings: ServerConfiguration {
     )
 
     package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
-        let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(
-            arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
+            arguments: arguments, environment: environment, old: Self.oldNames(in: environment))
         self.port = reader.read(Self.port)
         self.database = DatabaseSettings(&reader)
         self.tokens = TokenSettings(&reader)
@@ -44,7 +43,7 @@ package struct RegistrySettings: ServerConfiguration {
         self.pod = PodSettings(&reader)
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
-        self.warnings = old.warnings + reader.warnings
+        self.warnings = reader.warnings
         reader.rejectShared(ports: ["REGISTRY_PORT": self.port, "ADMIN_PORT": self.process.adminPort])
         try reader.finish()
     }

@@ -1,7 +1,7 @@
 import Cloud
 
 /// Rights that were taken away a short while ago, so that a sign-in that was granted just before does not begin a
-/// session without a right. Bounded: what is forgotten counts as taken from everybody who asked before.
+/// session without a right. Bounded: what is forgotten, or was missed, counts as taken from everybody who asked before.
 struct Revocations {
     /// Whose right it was.
     enum Subject: Hashable {
@@ -23,6 +23,8 @@ struct Revocations {
     private(set) var revision: UInt64 = 0
     private var entries: [Subject: Entry] = [:]
     private var forgotten: UInt64 = 0
+    /// What was taken away without our knowing whose it was.
+    private var missed: Entry?
 
     mutating func add(_ subject: Subject, sequence: Int64?) {
         self.revision += 1
@@ -33,13 +35,19 @@ struct Revocations {
         self.entries[subject] = Entry(revision: self.revision, sequence: sequence)
     }
 
+    /// Changes up to `sequence` were missed: what was granted without knowing of that one may be taken away.
+    mutating func add(missedUpTo sequence: Int64) {
+        self.revision += 1
+        self.missed = Entry(revision: self.revision, sequence: max(sequence, self.missed?.sequence ?? sequence))
+    }
+
     /// Whether the right to the session was taken away after `askedAt`, when the registry was asked for it.
     func hit(_ session: Session, askedAt: UInt64) -> Bool {
         if self.forgotten > askedAt { return true }
-        var subjects: [Subject] = [.device(session.di), .user(session.uid)]
-        if let family = session.family { subjects.append(.family(family)) }
-        return subjects.contains { subject in
-            guard let entry = self.entries[subject], entry.revision > askedAt else { return false }
+        var entries = [self.missed, self.entries[.device(session.di)], self.entries[.user(session.uid)]]
+        if let family = session.family { entries.append(self.entries[.family(family)]) }
+        return entries.contains { entry in
+            guard let entry, entry.revision > askedAt else { return false }
             return session.isHit(by: entry.sequence)
         }
     }

@@ -31,16 +31,3 @@ package struct Session: Hashable, Sendable {
         self.principal = "\(kind.rawValue):\(SecretHash(of: uid.text).short)"
     }
 }
-
-/// A session as others may know it: enough to ask whether it still has its right.
-package struct ListedSession: Hashable, Sendable {
-    package let di: DeviceID
-    package let uid: UserID
-    package let family: FamilyID?
-
-    init(_ session: Session) {
-        self.di = session.di
-        self.uid = session.uid
-        self.family = session.family
-    }
-}

@@ -58,9 +58,17 @@ package final class SessionTable: Responder, SessionEnder {
     /// How many sessions there are.
     package var count: Int { self.state.withLock { $0.sessions.count } }
 
-    /// Every session there is at this moment.
-    package func listed() -> [ListedSession] {
-        self.handles().map { ListedSession($0.session) }
+    /// The logins of every session, for whoever missed changes up to `sequence` and asks which of them still stand.
+    ///
+    /// A sign-in on its way is not among them, so nobody will ask about it: if it was granted before those changes it
+    /// begins no session any more.
+    package func logins(missedUpTo sequence: Int64) -> [Login] {
+        self.state.withLock { state in
+            state.revocations.add(missedUpTo: sequence)
+            return state.sessions.values.map {
+                Login(uid: $0.session.uid, di: $0.session.di, family: $0.session.family)
+            }
+        }
     }
 
     func handles() -> [SessionHandle] {
@@ -213,13 +221,6 @@ package final class SessionTable: Responder, SessionEnder {
         case .mediator:
             // Mediators have no sessions here.
             break
-        }
-    }
-
-    /// Ends the sessions of which `condition` is true. Takes no right away: whoever has one may sign in again.
-    package func end(where condition: (ListedSession) -> Bool, reason: String) {
-        for handle in self.handles() where condition(ListedSession(handle.session)) {
-            handle.connection.onLoop { $0.revoke(handle.session, reason: reason) }
         }
     }
 

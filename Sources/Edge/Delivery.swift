@@ -6,7 +6,7 @@ import NIOCore
 struct Delivery: Sendable {
     /// Its place in the order of arrival.
     let number: UInt64
-    let request: Request
+    var request: Request
     let di: DeviceID
     let uid: String
     var machine: DeliveryMachine

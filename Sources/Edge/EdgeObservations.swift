@@ -2,14 +2,19 @@ import Cloud
 import CoAP
 import NIOCore
 
-/// The observations of one edge, on its event loop: who observes, by which registration, and in which order those that
-/// were lost are registered anew. `EdgeResponder` fills and obeys it.
+/// The observations of one edge, on its event loop: who observes what, by which registration, and in which order those
+/// that were lost are registered anew. `EdgeResponder` fills and obeys it.
 final class EdgeObservations {
+    struct Observer {
+        let uid: String
+        let event: @Sendable (ObservationEvent) -> Void
+    }
+
+    /// What all share who observe the same on behalf of the same user.
     struct Entry {
         let di: DeviceID
         let uid: String
         let request: Request
-        let event: @Sendable (ObservationEvent) -> Void
         var machine = ObservationMachine()
         /// The registration that counts: what comes from others is of no interest.
         var registration: UInt64 = 0
@@ -26,9 +31,17 @@ final class EdgeObservations {
         var timer: NIODeadline?
     }
 
+    var table: ObservationTable
+    var observers: [ObservationTable.ObserverID: Observer] = [:]
+    /// By their `UpstreamID` in `table`.
     var entries: [UInt64: Entry] = [:]
     var queue = RegistrationQueue()
     /// When the queue is looked at next.
     var queueTimer: NIODeadline?
     var isClosing = false
+
+    /// - Parameter maximum: observers. Whoever fills it admits no more.
+    init(maximum: Int) {
+        self.table = ObservationTable(limits: .init(upstream: maximum, observers: maximum))
+    }
 }

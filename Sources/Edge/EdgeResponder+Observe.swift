@@ -26,20 +26,17 @@ extension EdgeResponder {
             event(.ended(response))
             return ObservationHandle {}
         case .admitted(let delivery, let now):
-            let id = delivery.number
-            self.eventLoop.execute { self.begin(id, delivery, now, event) }
+            let observer = delivery.number
+            self.eventLoop.execute { self.join(observer, delivery, now, event) }
             return ObservationHandle {
                 // Behind what began it, wherever this is called.
-                self.eventLoop.execute { self.remove(id) }
+                self.eventLoop.execute { self.leave(observer) }
             }
         }
     }
 
-    private func begin(
-        _ id: UInt64, _ delivery: Delivery, _ now: NIODeadline, _ event: @escaping @Sendable (ObservationEvent) -> Void
-    ) {
-        var entry = EdgeObservations.Entry(
-            di: delivery.di, uid: delivery.uid, request: delivery.request, event: event)
+    func begin(_ id: UInt64, _ delivery: Delivery, _ now: NIODeadline) {
+        var entry = EdgeObservations.Entry(di: delivery.di, uid: delivery.uid, request: delivery.request)
         if self.observations.value.isClosing { _ = entry.machine.close() }
         self.observations.value.entries[id] = entry
         var delivery = delivery.answered { self.registered(id, $0) }
@@ -120,15 +117,15 @@ extension EdgeResponder {
     }
 
     private func perform(_ action: ObservationMachine.Action, _ id: UInt64) {
+        self.setOpen(id)
         switch action {
         case .nothing:
             break
         case .tell(let response):
-            self.observations.value.entries[id]?.event(.notified(response))
+            self.tell(.notified(response), id)
         case .end(let response):
-            let event = self.observations.value.entries[id]?.event
             self.remove(id)
-            event?(.ended(response))
+            self.tell(.ended(response), id)
         case .wait(let time):
             self.setTimer(id, time)
         case .queue(let time):
@@ -140,10 +137,9 @@ extension EdgeResponder {
     }
 
     /// It is over, for whatever reason.
-    private func remove(_ id: UInt64) {
+    func remove(_ id: UInt64) {
         guard let entry = self.observations.value.entries.removeValue(forKey: id) else { return }
         entry.upstream?.cancel()
-        self.standing.release(entry.uid)
         if entry.isInFlight { self.admission.release(entry.uid) }
         if entry.hasTurn {
             self.observations.value.queue.done(entry.di)

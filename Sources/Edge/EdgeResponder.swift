@@ -55,7 +55,8 @@ package struct EdgeResponder: Responder {
         self.admission = Admission(limits)
         self.room = .makeBoxSendingValue(WaitingRoom(limits: limits), eventLoop: self.eventLoop)
         self.standing = Admission(maximum: limits.observations, perOwner: limits.observationsPerOwner)
-        self.observations = .makeBoxSendingValue(EdgeObservations(), eventLoop: self.eventLoop)
+        self.observations = .makeBoxSendingValue(
+            EdgeObservations(maximum: limits.observations), eventLoop: self.eventLoop)
         self.jitter = jitter
         let this = self
         routes.listen(as: name) { route in
@@ -66,7 +67,7 @@ package struct EdgeResponder: Responder {
     /// How many requests are in flight.
     package var inFlight: Int { self.admission.count }
 
-    /// How many observations there are.
+    /// How many observers there are.
     package var observing: Int { self.standing.count }
 
     /// For when the process stops: no request waits for its device to come back any more; those that do are answered.

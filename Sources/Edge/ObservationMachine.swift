@@ -48,6 +48,14 @@ package struct ObservationMachine: Sendable {
         if case .ended = self.state { true } else { false }
     }
 
+    /// Whether its device is being looked for, so that what was told may not hold any more.
+    package var isLost: Bool {
+        switch self.state {
+        case .lost, .ready, .registering(.some): true
+        case .registering(nil), .observing, .ended: false
+        }
+    }
+
     /// Why an observation ended leaves it open whether the device can be observed elsewhere.
     package static func isLoss(_ response: Response) -> Bool {
         // What the registry says of a device is final, though nothing was delivered either.

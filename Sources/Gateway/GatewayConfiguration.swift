@@ -42,9 +42,8 @@ package struct GatewayConfiguration: ServerConfiguration {
     )
 
     package init(arguments: ProgramArguments, environment: [String: String]) throws(ConfigurationError) {
-        let old = Self.oldNames(in: environment)
         var reader = Self.program.reader(
-            arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
+            arguments: arguments, environment: environment, old: Self.oldNames(in: environment))
         self.http = HTTPSettings(&reader)
         self.devices = DeviceSettings(&reader)
         self.tls = TLSSettings(&reader)
@@ -55,7 +54,7 @@ package struct GatewayConfiguration: ServerConfiguration {
         self.tokenSealKeyPrevious = reader.read(SealKeys.previous)
         self.sid = reader.read(Keys.sid)
         self.process = ProcessSettings(&reader)
-        self.warnings = old.warnings + reader.warnings
+        self.warnings = reader.warnings
         // There is always a certificate: one is made for development if none is given.
         self.devices.check(hasCertificate: true, &reader)
         reader.rejectShared(ports: [

@@ -2,26 +2,19 @@ import Metrics
 import NIOCore
 
 /// Carries out what the machine of a connection for commands decides.
-final class RedisConnectionHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
+final class RedisConnectionHandler: RedisHandler {
     /// How exact deadlines are.
     static let grain: TimeAmount = .milliseconds(20)
 
     private var machine: RedisConnectionMachine
-    private let reader: RedisReader
     private let metrics: RedisMetrics
     private let ready: EventLoopPromise<(RedisConnection, RedisServerFacts)>
     private let limits: RedisLimits
     /// In step with the machine's entries; nil where nobody waits.
     private var waiting = CircularBuffer<(@Sendable (Result<RedisValue, RedisError>) -> Void)?>()
-    private var context: ChannelHandlerContext?
     private var connection: RedisConnection?
-    private var end: String?
     private var isStalled = false
     private var busyTick: Scheduled<Void>?
-    private var idleTick: RepeatedTask?
 
     /// - Parameter ready: completed in any case.
     init(
@@ -29,51 +22,22 @@ final class RedisConnectionHandler: ChannelInboundHandler {
         ready: EventLoopPromise<(RedisConnection, RedisServerFacts)>
     ) throws(RedisError) {
         self.machine = RedisConnectionMachine(configuration, now: .now())
-        self.reader = try RedisReader(maximumBytes: configuration.limits.replyBytes)
         self.metrics = metrics
         self.ready = ready
         self.limits = configuration.limits
+        try super.init(configuration)
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        if context.channel.isActive { self.open(context) }
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) {
-        self.finish()
-        self.context = nil
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-        self.open(context)
-        context.fireChannelActive()
-    }
-
-    private func open(_ context: ChannelHandlerContext) {
-        guard self.connection == nil else { return }
+    override func opened(_ context: ChannelHandlerContext) -> [RedisCommand] {
         self.connection = RedisConnection(eventLoop: context.eventLoop, handler: self, limits: self.limits)
-        var buffer = context.channel.allocator.buffer(capacity: 256)
-        for command in self.machine.opening { _ = command.write(into: &buffer) }
-        context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        self.idleTick = context.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
-            bound.value.tick()
-        }
+        return self.machine.opening
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard self.end == nil else { return }
-        do throws(RedisError) {
-            try self.reader.feed(self.unwrapInboundIn(data))
-            while self.end == nil, let value = try self.reader.next() { self.received(value) }
-            self.setStall(nil)
-        } catch {
-            self.close("\(error)")
-        }
+    override func caughtUp() {
+        self.setStall(nil)
     }
 
-    private func received(_ value: RedisValue) {
+    override func received(_ value: RedisValue) {
         switch self.machine.received(value, now: .now()) {
         case .wait: break
         case .ready(let facts):
@@ -129,12 +93,12 @@ final class RedisConnectionHandler: ChannelInboundHandler {
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         self.busyTick = context.eventLoop.scheduleTask(in: Self.grain) {
             bound.value.busyTick = nil
-            bound.value.tick()
+            if bound.value.end == nil { bound.value.tick() }
         }
     }
 
-    private func tick() {
-        guard self.end == nil, let context = self.context else { return }
+    override func tick() {
+        guard let context = self.context else { return }
         let action = self.machine.tick(now: .now())
         for place in action.late {
             let index = self.waiting.index(self.waiting.startIndex, offsetBy: place)
@@ -145,9 +109,7 @@ final class RedisConnectionHandler: ChannelInboundHandler {
         }
         if action.probe {
             self.waiting.append(nil)
-            var buffer = context.channel.allocator.buffer(capacity: 16)
-            _ = RedisCommand("PING").write(into: &buffer)
-            context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)
+            self.send([RedisCommand("PING")])
         }
         if let reason = action.close { return self.close(reason) }
         self.setStall(self.machine.stalled(now: .now()))
@@ -160,29 +122,10 @@ final class RedisConnectionHandler: ChannelInboundHandler {
         self.connection?.setStall(reason)
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.close(redisReason(error))
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.finish()
-        context.fireChannelInactive()
-    }
-
-    private func close(_ reason: String) {
-        if self.end == nil { self.end = reason }
-        let context = self.context
-        self.finish()
-        context?.close(promise: nil)
-    }
-
     /// Tells everybody who still waits, once.
-    private func finish() {
-        let reason = self.end ?? "Redis closed the connection"
-        self.end = reason
+    override func ended(_ reason: String) {
         self.machine.ended()
         self.busyTick?.cancel()
-        self.idleTick?.cancel()
         let waiting = self.waiting
         self.waiting.removeAll()
         let requests = self.connection?.end(reason) ?? []

@@ -39,20 +39,21 @@ package final class ChangeFollower: Service {
     private let times: Times
     private let logger: Logger
     private let changed: @Sendable (Change) -> Void
-    private let sessions: @Sendable () async -> [Login]
-    private let verifications: AsyncStream<Void>
-    private let verify: AsyncStream<Void>.Continuation
+    private let sessions: @Sendable (_ missedUpTo: Int64) async -> [Login]
+    private let verifications: AsyncStream<Int64>
+    private let verify: AsyncStream<Int64>.Continuation
 
     /// - Parameters:
     ///   - registry: reaches a registry; another one after a failure, if there is one.
     ///   - caller: which of our programs asks.
     ///   - changed: is told of each change, in order; must return at once. Of a login that turns out to be over it is
     ///     told as of a change of its family, or of its device where the family is not known.
-    ///   - sessions: the logins behind the sessions there are now, for when changes were missed.
+    ///   - sessions: the logins behind the sessions there are now, for when changes up to that one were missed. What is
+    ///     not among them, and was granted without knowing of that change, must not become a session.
     package init(
         _ registry: any Responder, caller: String, cache: IdentityCache, times: Times = Times(), logger: Logger,
         changed: @escaping @Sendable (Change) -> Void = { _ in },
-        sessions: @escaping @Sendable () async -> [Login] = { [] },
+        sessions: @escaping @Sendable (_ missedUpTo: Int64) async -> [Login] = { _ in [] }
     ) {
         self.caller = caller
         self.changes = ImpatientResponder(registry)
@@ -110,14 +111,16 @@ package final class ChangeFollower: Service {
         switch action {
         case .begin(let last):
             self.cache.begin(at: last)
-            self.verify.yield()
+            self.verify.yield(machine.told(last))
         case .apply(let change):
             self.cache.apply(change)
-            self.changed(machine.told(change))
+            var change = change
+            change.sequence = machine.told(change.sequence)
+            self.changed(change)
         case .gap(let last):
             self.logger.info("changes were missed: dropping what was cached, verifying every session")
             self.cache.begin(at: last, reusedUpTo: machine.reusedUpTo)
-            self.verify.yield()
+            self.verify.yield(machine.told(last))
         }
     }
 
@@ -141,8 +144,8 @@ package final class ChangeFollower: Service {
     // MARK: Verifying
 
     private func verifyWhenAsked() async {
-        for await _ in self.verifications {
-            var logins = await self.sessions()[...]
+        for await missed in self.verifications {
+            var logins = await self.sessions(missed)[...]
             while !logins.isEmpty, !Task.isCancelled {
                 let batch = Array(logins.prefix(RegistryProtocol.maximumLogins))
                 let answer = await self.gone(among: batch)

@@ -56,13 +56,11 @@ struct FollowerMachine: Sendable {
         return .gap(at: answer.last)
     }
 
-    /// The change as whoever keeps sessions must hear of it. A session that was granted before the store was replaced
-    /// has a sequence that says nothing about the changes that came since: those hit it whatever it says.
-    func told(_ change: Change) -> Change {
-        guard let reusedUpTo, change.sequence <= reusedUpTo else { return change }
-        var change = change
-        change.sequence = .max
-        return change
+    /// The sequence of a change as whoever keeps sessions must hear of it. A session that was granted before the store
+    /// was replaced has one that says nothing about the changes that came since: those hit it whatever it says.
+    func told(_ sequence: Int64) -> Int64 {
+        guard let reusedUpTo, sequence <= reusedUpTo else { return sequence }
+        return .max
     }
 
     /// - Returns: how long to wait before asking again, and whether operators must be told.

@@ -1,4 +1,4 @@
-package import Cloud
+import Cloud
 import Synchronization
 
 /// Who stands behind which token, as far as this program has asked lately, and what was taken back since.
@@ -93,16 +93,6 @@ package final class IdentityCache: Sendable {
         self.state.withLock { state in
             state.revocations.position == nil
                 || state.revocations.allows(known.principal.subjects, readAt: known.sequence)
-        }
-    }
-
-    /// Whether a sign-in still stands that the registry granted when it knew of `sequence`: to be asked once the
-    /// session is in the table of sessions, since a change that came in between has found no session to end.
-    package func stands(_ login: Login, grantedAt sequence: Int64) -> Bool {
-        var subjects: [ChangeSubject] = [.user(login.uid), .device(login.di)]
-        if let family = login.family { subjects.append(.family(family)) }
-        return self.state.withLock { state in
-            state.revocations.position == nil || state.revocations.allows(subjects, readAt: sequence)
         }
     }
 

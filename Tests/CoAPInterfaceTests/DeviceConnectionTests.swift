@@ -98,6 +98,41 @@ struct DeviceConnectionTests {
         }
     }
 
+    @Test(
+        "A sign-in granted before changes were missed begins no session after them; one that knows of them does",
+        arguments: [(10, Code.serviceUnavailable), (11, .changed), (nil, .serviceUnavailable)] as [(UInt64?, Code)])
+    func missedChanges(sequence: UInt64?, expected: Code) async throws {
+        try await InterfaceBench.with { bench in
+            let peer = try await bench.connect()
+            try await peer.start(Self.signIn)
+            let asked = try await bench.registry.next()
+            // Nobody will ask whether this login still has its right: it is not among the sessions yet.
+            #expect(bench.sessions.logins(missedUpTo: 11).isEmpty)
+            asked.answer(.granted(sequence: sequence))
+            #expect(try await peer.receivePastCSM().code == expected)
+            #expect(bench.sessions.count == (expected == .changed ? 1 : 0))
+            // What is asked afterwards is granted by a registry that knows.
+            try await peer.start(Self.signIn)
+            try await bench.registry.next().answer(.granted(sequence: sequence))
+            #expect(try await peer.receivePastCSM().code == .changed)
+            #expect(bench.sessions.logins(missedUpTo: 12).count == 1)
+        }
+    }
+
+    @Test("A session that was renewed by a login granted before changes were missed ends")
+    func missedChangesOfRenewal() async throws {
+        try await InterfaceBench.with { bench in
+            let peer = try await bench.lamp()
+            try await peer.start(Self.signIn)
+            let asked = try await bench.registry.next()
+            // The login it had is asked about, the one it is about to have is not.
+            #expect(bench.sessions.logins(missedUpTo: 11).map(\.family) == [nil])
+            asked.answer(.granted(family: "f-2", sequence: 10))
+            #expect(try await peer.receivePastCSM().code == .serviceUnavailable)
+            #expect(bench.sessions.count == 0)
+        }
+    }
+
     @Test("A device that signs up anew on the connection of its session gets the answer, and signs in there")
     func signUpOnLivingSession() async throws {
         try await InterfaceBench.with { bench in

@@ -103,11 +103,16 @@ struct InterfaceBench {
 
 extension Response {
     /// What the registry says to the lamp's sign-in.
-    static var granted: Response {
+    static var granted: Response { .granted() }
+
+    /// - Parameter sequence: the last change the registry knows of; nil: it does not say.
+    static func granted(family: String? = nil, sequence: UInt64? = nil) -> Response {
         var response = Response(.changed)
         response.options.sessionDevice = "lamp"
         response.options.sessionUser = "alice"
         response.options.sessionKind = "device"
+        response.options.sessionFamily = family
+        response.options.sequence = sequence
         return response
     }
 }

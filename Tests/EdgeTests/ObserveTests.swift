@@ -8,34 +8,6 @@ import Testing
 
 @testable import Edge
 
-/// What one observer was told.
-private final class Heard: Sendable {
-    private let state = Mutex<[ObservationEvent]>([])
-    var all: [ObservationEvent] { self.state.withLock { $0 } }
-    func add(_ event: ObservationEvent) { self.state.withLock { $0.append(event) } }
-}
-
-extension EdgeBench {
-    /// Begins an observation of the lamp's light.
-    fileprivate func observe(_ heard: Heard) async -> ObservationHandle {
-        let handle = self.edge.observe(Self.registration()) { heard.add($0) }
-        await self.run()
-        return handle
-    }
-
-    fileprivate static func registration() -> Request {
-        var request = Self.request(.get, "light")
-        request.options.observe = 0
-        return request
-    }
-
-    /// A pod says something to whoever registered there last.
-    fileprivate func tell(_ event: ObservationEvent) async {
-        self.pods.registrations.last?.tell(event)
-        await self.run()
-    }
-}
-
 @Suite("Observations through the edge")
 struct ObserveTests {
     private static func bench(
@@ -51,7 +23,7 @@ struct ObserveTests {
     func observed() async throws {
         let bench = try Self.bench()
         let heard = Heard()
-        _ = await bench.observe(heard)
+        await bench.observe(heard)
         let registration = try #require(bench.pods.registrations.first)
         #expect(registration.pod == "pod.1")
         #expect(registration.request.options.observe == 0)
@@ -71,7 +43,7 @@ struct ObserveTests {
     func notObservable() async throws {
         let bench = try Self.bench()
         let heard = Heard()
-        _ = await bench.observe(heard)
+        await bench.observe(heard)
         await bench.tell(.ended(.on))
         #expect(heard.all == [.ended(.on)])
         #expect(bench.edge.observing == 0)
@@ -82,13 +54,13 @@ struct ObserveTests {
     func refused() async throws {
         let heard = Heard()
         let foreign = try Self.bench(owner: "bob", isSignedIn: false)
-        _ = await foreign.observe(heard)
+        await foreign.observe(heard)
         #expect(heard.all.map(\.code) == [.forbidden])
         let unknown = try Self.bench(owner: nil, isSignedIn: false)
-        _ = await unknown.observe(heard)
+        await unknown.observe(heard)
         #expect(heard.all.map(\.code) == [.forbidden, .notFound])
         let offline = try Self.bench(isSignedIn: false)
-        _ = await offline.observe(heard)
+        await offline.observe(heard)
         #expect(heard.all.map(\.code) == [.forbidden, .notFound, .serviceUnavailable])
         for bench in [foreign, unknown, offline] {
             #expect(bench.edge.inFlight == 0)
@@ -132,7 +104,7 @@ struct ObserveTests {
     func moves() async throws {
         let bench = try Self.bench()
         let heard = Heard()
-        _ = await bench.observe(heard)
+        await bench.observe(heard)
         await bench.tell(.notified(.on))
         try bench.claim(EdgeBench.elsewhere)
         await bench.tell(.ended(.undelivered(.superseded)))
@@ -159,7 +131,7 @@ struct ObserveTests {
         let bench = try Self.bench(isSignedIn: false)
         let epoch = try bench.claim(EdgeBench.home)
         let heard = Heard()
-        _ = await bench.observe(heard)
+        await bench.observe(heard)
         await bench.tell(.notified(.on))
         bench.mark(.left, epoch: epoch)
         await bench.tell(.ended(.undelivered(.noSession)))
@@ -177,7 +149,7 @@ struct ObserveTests {
         let bench = try Self.bench(isSignedIn: false)
         let epoch = try bench.claim(EdgeBench.home)
         let heard = Heard()
-        _ = await bench.observe(heard)
+        await bench.observe(heard)
         await bench.tell(.notified(.on))
         bench.mark(.left, epoch: epoch)
         await bench.tell(.ended(.undelivered(.noSession)))
@@ -194,14 +166,14 @@ struct ObserveTests {
     func endsAtOnce() async throws {
         let bench = try Self.bench()
         let heard = Heard()
-        _ = await bench.observe(heard)
+        await bench.observe(heard)
         await bench.tell(.notified(.on))
         await bench.tell(.ended(Response(.serviceUnavailable, diagnostic: "signed out", maxAge: 10)))
         #expect(heard.all.map(\.code) == [.content, .serviceUnavailable])
 
         let deleted = try Self.bench(owner: nil)
         let later = Heard()
-        _ = await deleted.observe(later)
+        await deleted.observe(later)
         await deleted.tell(.notified(.on))
         deleted.routes.drop(deleted.lamp, pod: EdgeBench.home, epoch: try #require(await deleted.epoch()))
         await deleted.tell(.ended(.undelivered(.unreachable)))
@@ -217,9 +189,9 @@ struct ObserveTests {
         let bench = try Self.bench(limits: limits, isSignedIn: false)
         let epoch = try bench.claim(EdgeBench.home)
         var observers: [Heard] = []
-        for _ in 0..<5 {
+        for number in 0..<5 {
             let heard = Heard()
-            _ = await bench.observe(heard)
+            await bench.observe(heard, query: number)
             await bench.tell(.notified(.on))
             observers.append(heard)
         }
@@ -244,8 +216,8 @@ struct ObserveTests {
     @Test("At most one registration of a device at a time")
     func oneAtATime() async throws {
         let bench = try Self.bench()
-        for _ in 0..<3 {
-            _ = await bench.observe(Heard())
+        for number in 0..<3 {
+            await bench.observe(Heard(), query: number)
             await bench.tell(.notified(.on))
         }
         try bench.claim(EdgeBench.elsewhere)
@@ -265,17 +237,17 @@ struct ObserveTests {
         limits.observationsPerOwner = 2
         limits.observations = 3
         let bench = try Self.bench(limits: limits)
-        for _ in 0..<2 {
-            _ = await bench.observe(Heard())
+        for number in 0..<2 {
+            await bench.observe(Heard(), query: number)
             await bench.tell(.notified(.on))
         }
         let third = Heard()
-        _ = await bench.observe(third)
+        await bench.observe(third)
         #expect(third.all == [.ended(.on)])
         #expect(bench.pods.log.last?.request.options.observe == nil)
         #expect(bench.edge.observing == 2)
         await bench.tell(.ended(Response(.notFound)))
-        _ = await bench.observe(third)
+        await bench.observe(third)
         #expect(bench.edge.observing == 2)
         #expect(bench.pods.registrations.count == 3)
     }
@@ -317,10 +289,10 @@ struct ObserveTests {
     func stops() async throws {
         let bench = try Self.bench()
         let (lost, standing) = (Heard(), Heard())
-        _ = await bench.observe(lost)
+        await bench.observe(lost)
         await bench.tell(.notified(.on))
         await bench.tell(.ended(.undelivered(.moving)))
-        _ = await bench.observe(standing)
+        await bench.observe(standing)
         await bench.tell(.notified(.on))
         bench.edge.stopWaiting()
         await bench.run()
@@ -340,19 +312,5 @@ extension EdgeBench {
             if case .success(let route?) = result { found.value = route.route.epoch }
         }
         return found.value
-    }
-}
-
-extension ObservationEvent {
-    fileprivate var response: Response {
-        switch self {
-        case .notified(let response), .ended(let response): response
-        }
-    }
-
-    fileprivate var code: Code { self.response.code }
-
-    fileprivate var isEnd: Bool {
-        if case .ended = self { true } else { false }
     }
 }

@@ -115,13 +115,14 @@ enum Known {
     }
 
     static func recognition(
-        sequence: Int64 = 10, remaining: Duration? = .seconds(6000), kind: Principal.Kind = .device
+        sequence: Int64 = 10, remaining: Duration? = .seconds(6000), kind: Principal.Kind = .device,
+        family: FamilyID = Self.family
     ) -> Recognition {
         let isPerson = kind == .user || kind == .mediator
         return Recognition(
             principal: Principal(
                 kind: kind, uid: Self.uid, di: isPerson ? nil : Self.di, expiresAt: remaining.map { Self.time + $0 },
-                family: isPerson ? nil : Self.family),
+                family: isPerson ? nil : family),
             sequence: sequence, remaining: remaining)
     }
 

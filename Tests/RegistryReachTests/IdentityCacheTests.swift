@@ -58,9 +58,7 @@ struct IdentityCacheTests {
         let hash = try self.keep(Known.recognition(sequence: 10), in: cache)
         #expect(cache.find(hash) == nil)
         #expect(!cache.stands(Known.recognition(sequence: 10)))
-        let login = Login(uid: Known.uid, di: Known.di, family: Known.family)
-        #expect(!cache.stands(login, grantedAt: 10))
-        #expect(cache.stands(login, grantedAt: 11))
+        #expect(cache.stands(Known.recognition(sequence: 11)))
     }
 
     @Test("After a store was restored, what others kept under its sequences of before is not taken over")

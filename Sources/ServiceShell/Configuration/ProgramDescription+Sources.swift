@@ -10,15 +10,13 @@ extension ProgramDescription {
     ///
     /// - Parameters:
     ///   - environment: Empty variables count as not set.
-    ///   - extra: Sources after the environment and before the file, such as translated names of old.
-    ///   - problems: What was found wrong before.
+    ///   - old: What the environment says under names of old: after the environment and before the file.
     package func reader(
         arguments: ProgramArguments,
         environment: [String: String],
-        extra: [SettingsSource] = [],
-        problems: [ConfigurationError.Problem] = [],
+        old: OldNames? = nil,
     ) -> SettingsReader {
-        var problems = problems
+        var problems = old?.problems ?? []
         // The provider wants the program's name first, and takes everything up to the next flag as a value.
         let words = ["program"] + arguments.values.map { "\($0.key)=\($0.value)" }
         var sources = [
@@ -30,13 +28,13 @@ extension ProgramDescription {
         ]
         let named = sources
         sources.append(self.secretFiles(named: named, problems: &problems))
-        sources += extra
+        if let old { sources.append(old.source) }
         if let path = arguments.configurationFile {
             let values = self.configurationFile(path, problems: &problems)
             sources.append(.values(values, origins: values.mapValues { _ in path }))
             sources.append(self.secretFiles(named: [sources[sources.count - 1]], problems: &problems))
         }
-        return SettingsReader(program: self.name, sources: sources, problems: problems)
+        return SettingsReader(program: self.name, sources: sources, problems: problems, idle: old?.warnings ?? [])
     }
 
     /// The secrets that `KEY_FILE` settings name files for.

@@ -49,11 +49,15 @@ package struct SettingsReader {
     /// The settings whose values are secrets that everybody knows.
     private var knownToEverybody: [String] = []
 
+    /// What has no effect, a line each.
+    private let idle: [String]
+
     /// - Parameter sources: The first one that has a value wins.
-    package init(program: String, sources: [SettingsSource], problems: [ConfigurationError.Problem] = []) {
+    init(program: String, sources: [SettingsSource], problems: [ConfigurationError.Problem], idle: [String]) {
         self.program = program
         self.sources = sources
         self.problems = problems
+        self.idle = idle
     }
 
     /// The setting's value, or its default when nothing gives one or what gives one is wrong.
@@ -109,8 +113,8 @@ package struct SettingsReader {
 
     /// What is allowed, and must be told all the same once everything is read: a line each, to be logged at the start.
     package var warnings: [String] {
-        guard !self.knownToEverybody.isEmpty else { return [] }
-        return [
+        guard !self.knownToEverybody.isEmpty else { return self.idle }
+        return self.idle + [
             "\(self.knownToEverybody.joined(separator: ", ")): FOR DEVELOPMENT ONLY. "
                 + "What begins with \(DevelopmentSecret.start) stands in public and protects nothing; "
                 + "give secrets of your own, as `openssl rand -base64 32` makes them"

@@ -42,7 +42,7 @@ package struct HealthCheck: Sendable {
         page: Page, program: ProgramDescription, arguments: ProgramArguments, environment: [String: String],
         old: OldNames
     ) throws(ConfigurationError) {
-        var reader = program.reader(arguments: arguments, environment: environment, extra: [old.source])
+        var reader = program.reader(arguments: arguments, environment: environment, old: old)
         reader.forgetProblems()
         let settings = ProcessSettings(&reader)
         self.program = program.name

@@ -2,9 +2,7 @@ import CoAP
 import NIOCore
 import Testing
 
-@testable import CoAPInterface
-
-@Suite("Who observes what of one device")
+@Suite("Who observes what by way of us")
 struct ObservationTableTests {
     private static func request(
         _ path: String = "light", query: String? = nil, _ change: (inout Options) -> Void = { _ in }
@@ -99,6 +97,32 @@ struct ObservationTableTests {
         #expect(table.join(Self.request("r0"), as: 1025) == .wait)
     }
 
+    @Test("Nobody joins what is not sure to hold any more; its observers stay with it")
+    func closed() throws {
+        var table = ObservationTable()
+        let old = try #require(Self.begun(&table))
+        _ = table.heard(.notified(Self.on), of: old)
+        table.setOpen(false, old)
+        guard case .begin(let new, _) = table.join(Self.request(), as: 2) else {
+            Issue.record("joined")
+            return
+        }
+        // One of them is enough for whoever comes.
+        table.setOpen(true, old)
+        #expect(table.join(Self.request(), as: 3) == .wait)
+        #expect(table.heard(.notified(Self.off), of: new) == .tell([2, 3], Self.off))
+        #expect(table.heard(.notified(Self.off), of: old) == .tell([1], Self.off))
+        #expect(table.leave(1) == .cancel(old))
+        #expect(table.join(Self.request(), as: 4) == .tell(Self.off))
+        #expect(table.heard(.ended(Self.on), of: new) == .end([2, 3, 4], Self.on))
+        // Open again, with nobody in its place.
+        let only = try #require(Self.begun(&table))
+        _ = table.heard(.notified(Self.on), of: only)
+        table.setOpen(false, only)
+        table.setOpen(true, only)
+        #expect(table.join(Self.request(), as: 5) == .tell(Self.on))
+    }
+
     @Test("The end of the session names every observer once")
     func endAll() throws {
         var table = ObservationTable()
@@ -114,46 +138,5 @@ struct ObservationTableTests {
         #expect(table.heard(.notified(Self.on), of: id) == .nothing)
         #expect(table.leave(1) == .nothing)
         #expect(table.endAll().observers.isEmpty)
-    }
-}
-
-@Suite("Observing the cloud's own links")
-struct LinksObservationTests {
-    private static let request = Request(.get, path: ["oic", "res"])
-    private static func list(_ text: String) -> Response { Response(.content, payload: ByteBuffer(string: text)) }
-
-    @Test("It is asked at once, and after each change; only what differs is told")
-    func news() {
-        var links = LinksObservation(request: Self.request)
-        #expect(links.next() == Self.request)
-        #expect(links.next() == nil)
-        #expect(links.answered(Self.list("a")) == .tell(Self.list("a")))
-        #expect(links.next() == nil)
-        links.changed()
-        #expect(links.next() == Self.request)
-        #expect(links.answered(Self.list("a")) == .nothing)
-        links.changed()
-        _ = links.next()
-        #expect(links.answered(Self.list("b")) == .tell(Self.list("b")))
-    }
-
-    @Test("Any number of changes while it is asked make one more question")
-    func coalesced() {
-        var links = LinksObservation(request: Self.request)
-        _ = links.next()
-        for _ in 0..<5 { links.changed() }
-        #expect(links.next() == nil)
-        #expect(links.answered(Self.list("a")) == .tell(Self.list("a")))
-        #expect(links.next() == Self.request)
-        #expect(links.answered(Self.list("a")) == .nothing)
-        #expect(links.next() == nil)
-    }
-
-    @Test("RFC 7641 §4.2: an error ends it")
-    func error() {
-        var links = LinksObservation(request: Self.request)
-        _ = links.next()
-        let error = Response(.serviceUnavailable, diagnostic: "no registry", maxAge: 5)
-        #expect(links.answered(error) == .end(error))
     }
 }

@@ -1,7 +1,5 @@
-package import CoAP
-
-/// Who observes what of one device, without input or output: one upstream observation for all who ask the same, fanned
-/// out to them (OCF CNC §8.2; RFC 7641 §5).
+/// Who observes what by way of an intermediary, without input or output: one upstream observation for all who ask the
+/// same, fanned out to them (OCF CNC §8.2; RFC 7641 §5). A device's pod has one, and so has each edge.
 ///
 ///     first joins ─► asked ─► observed ─► over
 ///                      │          │        ▲
@@ -11,24 +9,32 @@ package import CoAP
 /// cache key. Bounded in upstream observations and in observers.
 package struct ObservationTable {
     package struct Limits: Hashable, Sendable {
-        /// What the device is asked to observe at a time.
-        package var upstream = 64
+        /// What is observed upstream at a time.
+        package var upstream: Int
         /// Who is told, of all of these together.
-        package var observers = 1024
+        package var observers: Int
 
-        package init() {}
+        /// The default is for one device.
+        package init(upstream: Int = 64, observers: Int = 1024) {
+            self.upstream = upstream
+            self.observers = observers
+        }
     }
 
     /// Names one upstream observation; never used twice.
     package struct UpstreamID: Hashable, Sendable {
         package let rawValue: UInt64
+
+        package init(rawValue: UInt64) {
+            self.rawValue = rawValue
+        }
     }
 
     /// Names one observer, as its caller counts them.
     package typealias ObserverID = UInt64
 
     package enum JoinAction: Hashable, Sendable {
-        /// Send this to the device, and give its events to `heard`.
+        /// Send this upstream, and give its events to `heard`.
         case begin(UpstreamID, Request)
         /// The device was asked, and has not answered.
         case wait
@@ -55,6 +61,7 @@ package struct ObservationTable {
         /// In the order they came.
         var observers: [ObserverID]
         var last: Response?
+        var isOpen = true
     }
 
     private let limits: Limits
@@ -74,7 +81,7 @@ package struct ObservationTable {
     // MARK: Observers
 
     /// - Parameters:
-    ///   - request: as the device is to see it, without Observe.
+    ///   - request: as upstream is to see it, without Observe, and without what does not matter to the answer.
     ///   - observer: not in the table yet.
     package mutating func join(_ request: Request, as observer: ObserverID) -> JoinAction {
         guard self.observers.count < self.limits.observers else { return .full }
@@ -100,12 +107,25 @@ package struct ObservationTable {
         guard let id = self.observers.removeValue(forKey: observer) else { return .nothing }
         self.upstreams[id]?.observers.removeAll { $0 == observer }
         guard let upstream = self.upstreams[id], upstream.observers.isEmpty else { return .nothing }
-        self.upstreams[id] = nil
-        self.keys[upstream.key] = nil
+        self.remove(id, upstream)
         return .cancel(id)
     }
 
-    // MARK: The device
+    private mutating func remove(_ id: UpstreamID, _ upstream: Upstream) {
+        self.upstreams[id] = nil
+        if self.keys[upstream.key] == id { self.keys[upstream.key] = nil }
+    }
+
+    // MARK: Upstream
+
+    /// Whether others may join: not while it is in doubt whether what was said last still holds. Who comes then begins
+    /// another one, and finds out.
+    package mutating func setOpen(_ isOpen: Bool, _ id: UpstreamID) {
+        guard let upstream = self.upstreams[id], upstream.isOpen != isOpen else { return }
+        self.upstreams[id]?.isOpen = isOpen
+        if isOpen, self.keys[upstream.key] == nil { self.keys[upstream.key] = id }
+        if !isOpen, self.keys[upstream.key] == id { self.keys[upstream.key] = nil }
+    }
 
     /// The device has answered, or its connection says why it has not: as an end.
     package mutating func heard(_ event: ObservationEvent, of id: UpstreamID) -> EventAction {
@@ -115,8 +135,7 @@ package struct ObservationTable {
             self.upstreams[id]?.last = response
             return .tell(upstream.observers, response)
         case .ended(let response):
-            self.upstreams[id] = nil
-            self.keys[upstream.key] = nil
+            self.remove(id, upstream)
             for observer in upstream.observers { self.observers[observer] = nil }
             return .end(upstream.observers, response)
         }

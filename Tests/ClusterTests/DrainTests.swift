@@ -58,7 +58,7 @@ struct DrainTests {
                 group.addTask {
                     var answers: [String: HTTPTestAnswer] = [:]
                     var number = lane
-                    while !isOver() {
+                    while !isOver(), !Task.isCancelled {
                         let device = devices[number % devices.count]
                         let name = "n=\(number)"
                         answers["\(device.di) \(name)"] = try await cluster.http(number % cluster.northbounds.count)
@@ -212,7 +212,8 @@ struct DrainTests {
         let line = try #require(pod.log.first { $0.contains(" listening ") })
         let start = try #require(line.firstRange(of: " pod=")?.upperBound)
         let text = try await cluster.redis.command("HGET", "cg:pod:{\(line[start...].prefix { $0 != " " })}", name)
-        return text.isEmpty ? nil : text
+        let value = text.prefix { $0 != "\n" }
+        return value.isEmpty ? nil : String(value)
     }
 }
 

@@ -12,6 +12,8 @@ package final class Hurry: Sendable {
 
     package init() {}
 
+    var isThere: Bool { self.state.withLock { $0.isThere } }
+
     package func begin() {
         let waiting = self.state.withLock { state in
             state.isThere = true

@@ -60,17 +60,22 @@ package enum CoAPInterfaceProgram: ServerProgram {
                 isRegistryUnreachable: { reach.balancer.wasUnreachable(within: Self.renewalGrace) },
                 watch: loopWatch, states: states, accessLog: logs.devices, relayLog: logs.relay,
                 logger: context.logger("coap-interface")))
+        let hurry = Hurry()
+        let drain = Drain(
+            settings: settings.move.machine(settings.drain, requestTimeout: settings.requests.timeout),
+            keeper: keeper, readiness: context.readiness, hurry: hurry,
+            trouble: { context.dependencies.firstDown }, logger: context.logger("drain"))
         let admin = try await context.bindAdmin(
             logs: ["coap-interface": logs.devices, "relay": logs.relay], served: ["coap-interface", "relay"],
-            sessions: { keeper.sessions.count })
+            sessions: { keeper.sessions.count }, draining: { drain.status })
         return StartedProgram(
             ports: coap.namedPorts.merging(["pod": podPort.port, "admin": admin.port]) { $1 },
             services: [context.loops] + CertificateWatch.services(certificates) + reach.services
                 + [
                     Self.follower(keeper.sessions, states, context, reach), admin, keeper, podPort, coap,
-                    EdgeStop(edge: edge),
+                    EdgeStop(edge: edge), drain,
                 ],
-            details: ["pod": name, "pod.address": address])
+            details: ["pod": name, "pod.address": address], hurry: hurry)
     }
 
     private static func keeper(

@@ -8,6 +8,8 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
     /// The port other programs reach our sessions at.
     package var podPort: Int
     package var requests: RequestSettings
+    package var drain: DrainSettings
+    package var move: MoveSettings
     package var pod: PodSettings
     package var registry: RegistryLocation
     package var redis: RedisSettings
@@ -21,7 +23,8 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         name: "coap-interface",
         abstract: "Keeps the connections of OCF devices over CoAP/TCP, and passes requests to them.",
         settings: DeviceSettings.declarations + TLSSettings.declarations + [podPort.declaration]
-            + RequestSettings.declarations + RegistryLocation.declarations + RedisSettings.declarations
+            + RequestSettings.declarations + DrainSettings.declarations + MoveSettings.declarations
+            + RegistryLocation.declarations + RedisSettings.declarations
             + PodSettings.declarations + InternalSettings.declarations + ProcessSettings.declarations,
     )
 
@@ -32,12 +35,20 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         self.tls = TLSSettings(&reader)
         self.podPort = reader.read(Self.podPort)
         self.requests = RequestSettings(&reader)
+        self.drain = DrainSettings(&reader)
+        self.move = MoveSettings(&reader)
         self.registry = RegistryLocation(&reader)
         self.redis = RedisSettings(&reader)
         self.pod = PodSettings(&reader)
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
-        self.warnings = reader.warnings
+        self.warnings =
+            reader.warnings + [self.move.warning(sessions: self.devices.maxConnections)].compactMap(\.self)
+        self.drain.check(
+            [
+                (name: MoveSettings.Keys.window.declaration.name, time: self.move.window),
+                (name: RequestSettings.Keys.timeout.declaration.name, time: self.requests.timeout),
+            ], &reader)
         self.devices.check(hasCertificate: self.tls.files != nil, &reader)
         let securePort = self.devices.securePortWithCertificate
         reader.rejectShared(ports: [
@@ -49,5 +60,7 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         SizeOrder.check()
     }
 
-    package var stopTime: Duration { self.requests.stopTime }
+    package var stopTime: Duration {
+        self.drain.propagation + self.move.window + self.requests.timeout + DrainSettings.slack
+    }
 }

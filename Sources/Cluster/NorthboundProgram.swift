@@ -35,15 +35,21 @@ package enum NorthboundProgram: ServerProgram {
             sessions: EndedByChanges(), events: RedisEventLog(client: reach.redis), streams: streams,
             states: RedisStateStore(client: reach.redis), keys: RedisKeyedAnswerStore(client: reach.redis),
             certificates: try settings.http.certificates(logger: context.logger("tls")), accessLog: accessLog)
-        let admin = try await context.bindAdmin(logs: ["northbound": accessLog], served: ["northbound"])
+        let hurry = Hurry()
+        let drain = ServeOn(
+            for: settings.drain.propagation, readiness: context.readiness, hurry: hurry,
+            logger: context.logger("drain"), begin: { http.drain() },
+            finish: { await http.finish(within: settings.requests.timeout) })
+        let admin = try await context.bindAdmin(
+            logs: ["northbound": accessLog], served: ["northbound"], draining: { drain.status })
         let follower = ChangeFollower(
             reach.balancer, caller: "northbound", cache: reach.cache, logger: context.logger("changes"),
             changed: { streams.end($0) })
         return StartedProgram(
             ports: ["http": http.port, "admin": admin.port]
                 .merging(http.securePort.map { ["https": $0] } ?? [:]) { $1 },
-            services: [context.loops] + reach.services + [follower, admin, http, EdgeStop(edge: edge)],
-            details: ["pod": name])
+            services: [context.loops] + reach.services + [follower, admin, http, EdgeStop(edge: edge), drain],
+            details: ["pod": name], hurry: hurry)
     }
 
     package static func sentence(_ error: any Error) -> String { Failures.sentence(error) }

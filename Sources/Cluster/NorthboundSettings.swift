@@ -5,6 +5,7 @@ package struct NorthboundSettings: ServerConfiguration {
     package var process: ProcessSettings
     package var http: HTTPSettings
     package var requests: RequestSettings
+    package var drain: DrainSettings
     package var pod: PodSettings
     package var registry: RegistryLocation
     package var redis: RedisSettings
@@ -14,7 +15,8 @@ package struct NorthboundSettings: ServerConfiguration {
     package static let program = ProgramDescription(
         name: "northbound",
         abstract: "The HTTP API for people, apps and provisioning.",
-        settings: HTTPSettings.declarations + RequestSettings.declarations + RegistryLocation.declarations
+        settings: HTTPSettings.declarations + RequestSettings.declarations + DrainSettings.declarations
+            + RegistryLocation.declarations
             + RedisSettings.declarations + PodSettings.declarations + InternalSettings.declarations
             + ProcessSettings.declarations,
     )
@@ -24,6 +26,7 @@ package struct NorthboundSettings: ServerConfiguration {
             arguments: arguments, environment: environment, old: Self.oldNames(in: environment))
         self.http = HTTPSettings(&reader)
         self.requests = RequestSettings(&reader)
+        self.drain = DrainSettings(&reader)
         self.registry = RegistryLocation(&reader)
         self.redis = RedisSettings(&reader)
         self.pod = PodSettings(&reader)
@@ -35,8 +38,10 @@ package struct NorthboundSettings: ServerConfiguration {
         reader.rejectShared(ports: [
             "HTTP_PORT": self.http.port, "HTTPS_PORT": securePort, "ADMIN_PORT": self.process.adminPort,
         ])
+        self.drain.check(
+            [(name: RequestSettings.Keys.timeout.declaration.name, time: self.requests.timeout)], &reader)
         try reader.finish()
     }
 
-    package var stopTime: Duration { self.requests.stopTime }
+    package var stopTime: Duration { self.drain.propagation + self.requests.timeout + DrainSettings.slack }
 }

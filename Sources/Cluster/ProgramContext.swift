@@ -98,8 +98,10 @@ package struct ProgramContext: Sendable {
     ///   - logs: the access logs of the parts, by name.
     ///   - served: the names of those whose requests count as the program's own.
     ///   - sessions: how many are signed in.
+    ///   - draining: how far the program is with stopping.
     package func bindAdmin(
-        logs: [String: AccessLog], served: Set<String>, sessions: @escaping @Sendable () -> Int = { 0 }
+        logs: [String: AccessLog], served: Set<String>, sessions: @escaping @Sendable () -> Int = { 0 },
+        draining: @escaping @Sendable () -> DrainStatus? = { nil }
     ) async throws -> AdminServer {
         let started = ContinuousClock.now
         let program = self.program
@@ -110,7 +112,7 @@ package struct ProgramContext: Sendable {
                 program: program.name, version: program.version,
                 uptimeSeconds: Int(started.duration(to: .now).components.seconds), requests: requests,
                 requestsServed: requests.filter { served.contains($0.key) }.values.reduce(0, +),
-                sessions: sessions(), dependencies: dependencies.states)
+                sessions: sessions(), dependencies: dependencies.states, draining: draining())
         }
         return try await AdminServer.bind(
             host: self.process.bindAddress, port: self.process.adminPort, pages: pages, group: self.loops.group)

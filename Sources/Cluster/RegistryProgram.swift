@@ -65,11 +65,16 @@ package enum RegistryProgram: ServerProgram {
             secrets: try settings.inside.secrets(),
             tls: try settings.inside.hopTLS(namespace: settings.pod.namespace, logger: context.logger("hop")),
             limits: limits, front)
-        let admin = try await context.bindAdmin(logs: ["registry": accessLog], served: ["registry"])
+        let hurry = Hurry()
+        let drain = ServeOn(
+            for: settings.drain.propagation, readiness: context.readiness, hurry: hurry,
+            logger: context.logger("drain"))
+        let admin = try await context.bindAdmin(
+            logs: ["registry": accessLog], served: ["registry"], draining: { drain.status })
         return StartedProgram(
             ports: ["registry": inside.port, "admin": admin.port],
-            services: [context.loops] + (redis.map { [$0] } ?? []) + [desk, admin, inside],
-            details: ["sid": settings.sid, "database": "\(settings.database.address)"])
+            services: [context.loops] + (redis.map { [$0] } ?? []) + [desk, admin, inside, drain],
+            details: ["sid": settings.sid, "database": "\(settings.database.address)"], hurry: hurry)
     }
 
     private static func redis(_ settings: RegistrySettings, _ context: ProgramContext) -> RedisClient? {

@@ -10,6 +10,7 @@ package struct RegistrySettings: ServerConfiguration {
     package var sid: String
     package var database: DatabaseSettings
     package var redis: RedisSettings
+    package var drain: DrainSettings
     package var pod: PodSettings
     package var inside: InternalSettings
     package var warnings: [String]
@@ -22,8 +23,9 @@ package struct RegistrySettings: ServerConfiguration {
         name: "registry",
         abstract: "Users, tokens, devices and what they have published, over MySQL.",
         settings: [port.declaration] + DatabaseSettings.declarations + TokenSettings.declarations
-            + [sealKey.declaration, SealKeys.previous.declaration, sid.declaration] + RedisSettings.declarations
-            + PodSettings.declarations + InternalSettings.declarations + ProcessSettings.declarations,
+            + [sealKey.declaration, SealKeys.previous.declaration, sid.declaration] + DrainSettings.declarations
+            + RedisSettings.declarations + PodSettings.declarations + InternalSettings.declarations
+            + ProcessSettings.declarations,
         commands: [
             "migrate": "bring the database's tables up to date and stop: 0 if they are, else 1",
             "ca": "make certificates for devices, clouds and programs; 'registry ca --help' tells how",
@@ -40,14 +42,18 @@ package struct RegistrySettings: ServerConfiguration {
         self.previousSealKey = reader.read(SealKeys.previous)
         self.sid = reader.required(Self.sid, standIn: "")
         self.redis = RedisSettings(&reader)
+        self.drain = DrainSettings(&reader)
         self.pod = PodSettings(&reader)
         self.inside = InternalSettings(&reader)
         self.process = ProcessSettings(&reader)
         self.warnings = reader.warnings
         reader.rejectShared(ports: ["REGISTRY_PORT": self.port, "ADMIN_PORT": self.process.adminPort])
+        self.drain.check([(name: nil, time: Self.finishing)], &reader)
         try reader.finish()
     }
 
-    /// Its requests are short: what is in work is answered long before.
-    package var stopTime: Duration { .seconds(10) }
+    /// How long what is in work may take: its requests are short.
+    private static let finishing: Duration = .seconds(10)
+
+    package var stopTime: Duration { self.drain.propagation + Self.finishing + DrainSettings.slack }
 }

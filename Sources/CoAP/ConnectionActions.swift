@@ -63,6 +63,8 @@ package enum ConnectionEnd: Error, Hashable, Sendable {
     case closedByPeer
     /// We closed it; the text says why.
     case closedByUs(String)
+    /// We asked the peer to close (RFC 8323 §5.5), and it did not in time.
+    case releaseUnheeded
     /// The peer asked us to close (RFC 8323 §5.5).
     case released(holdOffSeconds: UInt32?)
     /// The peer gave up (RFC 8323 §5.6).
@@ -154,6 +156,8 @@ package enum DeadlineAction: Hashable, Sendable {
     case ping(Message)
     case abort(Message, ConnectionEnd)
     case close(ConnectionEnd)
+    /// Say no more, and close when the peer has, or after a moment.
+    case halfClose(ConnectionEnd)
 }
 
 /// Write this; these requests of ours will not be sent.

@@ -29,6 +29,7 @@ struct RequestQueue: Hashable {
     }
 
     var isEmpty: Bool { self.entries.isEmpty }
+    var count: Int { self.entries.count }
     var earliestDeadline: NIODeadline? { self.entries.lazy.map(\.deadline).min() }
     var largestSize: Int { self.entries.lazy.map(\.size).max() ?? 0 }
 

@@ -69,6 +69,8 @@ package struct ConnectionMachine: ~Copyable {
     package var isClosed: Bool { self.phase == .closed }
     /// Requests of either side that still wait for their answer. What is only observed is none.
     package var hasWorkInFlight: Bool { !self.inFlight.isEmpty || !self.incoming.isEmpty }
+    /// How many these are, with those of ours that wait for a place.
+    package var workCount: Int { self.inFlight.count + self.queue.count + self.incoming.count }
 
     // MARK: Beginning and end
 
@@ -248,7 +250,7 @@ package struct ConnectionMachine: ~Copyable {
             return .wait(until: nil)
         case .releasedByUs(let until) where until <= now:
             self.phase = .closed
-            return .close(.closedByUs("the peer did not close after Release"))
+            return .halfClose(.releaseUnheeded)
         case .releasedByPeer(let holdOffSeconds, let until) where until <= now:
             self.phase = .closed
             return .close(.released(holdOffSeconds: holdOffSeconds))

@@ -40,6 +40,8 @@ package final class CoAPInterfaceMetrics: Sendable {
     private let contested = Counter(label: "coap.sessions.contested")
     private let unwritten = Counter(label: "coap.sessions.unwritten")
     private let pauses = Counter(label: "coap.pauses")
+    private let moved = CounterCache<MoveEnd>(label: "coap.sessions.moved") { [("end", $0.rawValue)] }
+    private let draining = Gauge(label: "coap.draining")
 
     package init() {}
 
@@ -67,6 +69,10 @@ package final class CoAPInterfaceMetrics: Sendable {
     /// An event loop had slept for too long.
     func paused() { self.pauses.increment() }
 
+    /// A session that was asked to go elsewhere is over.
+    func moved(_ end: MoveEnd) { self.moved.count(end) }
+    func isDraining(_ isDraining: Bool) { self.draining.record(isDraining ? 1 : 0) }
+
     func sessionBegan(tookOver: Bool) {
         self.changeActive(by: 1)
         if tookOver { self.takeovers.increment() }
@@ -92,6 +98,7 @@ extension ConnectionEnd {
         case .closedByPeer: "closed-by-peer"
         case .closedByUs: "closed-by-us"
         case .released: "released"
+        case .releaseUnheeded: "release-unheeded"
         case .abortedByPeer: "aborted-by-peer"
         case .malformed(let error): "malformed-\(error.reason)"
         case .protocolError: "protocol-error"

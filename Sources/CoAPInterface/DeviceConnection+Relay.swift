@@ -22,6 +22,8 @@ extension DeviceConnection {
         guard fence.epoch == 0 || fence.epoch == session.epoch else {
             return .refused(Relay.superseded())
         }
+        // Undelivered, so that the edge sends it to the next session.
+        guard !self.moving.isUnderWay else { return .refused(Relay.moving()) }
         guard !self.context.keeper.fence.holds(confirmed: self.confirmedRevision) else {
             self.context.keeper.assertNow(di)
             return .refused(Relay.moving())

@@ -120,9 +120,15 @@ extension DeviceConnection {
     }
 
     /// The session is over; with `state` nil the device signed out, and its route goes at once.
-    /// - Parameter isSuperseded: the device has a newer session.
-    func ended(_ session: Session, as state: Route.State?, isSuperseded: Bool = false) {
+    /// - Parameters:
+    ///   - isSuperseded: the device has a newer session.
+    ///   - end: why its connection ended, if that is what ended it.
+    func ended(
+        _ session: Session, as state: Route.State?, isSuperseded: Bool = false, by end: ConnectionEnd? = nil
+    ) {
         self.context.sessions.leave(session)
+        let wasMoving = self.moving.isUnderWay
+        defer { self.moveEnded(by: end) }
         self.endStanding()
         // Without a word of who may look for it: it is not to be expected back.
         self.endObserved(with: state == nil ? Relay.signedOut() : isSuperseded ? Relay.superseded() : Relay.offline())
@@ -130,7 +136,8 @@ extension DeviceConnection {
             self.isEntered = false
             self.context.metrics.sessionEnded()
             if !isSuperseded {
-                self.context.keeper.noteSignedOut(session, state == nil ? "signed out" : "its connection is gone")
+                let why = wasMoving ? "it was asked to connect anew" : "its connection is gone"
+                self.context.keeper.noteSignedOut(session, state == nil ? "signed out" : why)
             }
         }
         self.connection?.withdrawQueued()

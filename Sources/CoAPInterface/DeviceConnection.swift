@@ -34,6 +34,9 @@ final class DeviceConnection: ConnectionDelegate {
     var upstreams: [ObservationTable.UpstreamID: ObservationHandle] = [:]
     /// What the gateway itself observes, for the states.
     var watched: [WatchedLink: Observer] = [:]
+    /// How the session is asked to go elsewhere, and who wants to know how that ends.
+    var moving = SessionMove()
+    var movers: [@Sendable (MoveNews) -> Void] = []
     /// What this peer observes.
     var standing: [IncomingID: ObservationHandle] = [:]
     /// Those of them that observe the cloud's own links.
@@ -100,7 +103,7 @@ final class DeviceConnection: ConnectionDelegate {
         self.timer?.cancel()
         for id in Array(self.standing.keys) { self.cancelStanding(id) }
         if let session = self.machine.endSession(now: .now()) {
-            self.ended(session, as: .left)
+            self.ended(session, as: .left, by: end)
         }
         self.context.metrics.connectionEnded(end)
         self.logger.debug(

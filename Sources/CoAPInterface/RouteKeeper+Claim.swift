@@ -47,7 +47,11 @@ extension RouteKeeper {
     /// The session of a ticket is in the table.
     func began(_ ticket: RouteTicket) {
         let entry = RouteSweep.Entry(di: ticket.di, epoch: ticket.epoch)
-        self.state.withLock { $0.sweep.entered(entry, isWritten: ticket.isWritten) }
+        let arrived = self.state.withLock { state in
+            state.sweep.entered(entry, isWritten: ticket.isWritten)
+            return state.arrivals
+        }
+        arrived?(MovableSession(di: ticket.di, epoch: ticket.epoch))
     }
 
     /// Tells a device's owner that it has a session now.

@@ -24,6 +24,8 @@ package final class RouteKeeper: Service {
         var wanted: Set<DeviceID> = []
         /// When an owner was told last that a device is contested.
         var contested: [DeviceID: NIODeadline] = [:]
+        /// Is told of sessions that begin, while the pod drains.
+        var arrivals: (@Sendable (MovableSession) -> Void)?
     }
 
     /// How often it looks what is due.
@@ -43,6 +45,7 @@ package final class RouteKeeper: Service {
     /// Where connections learn that the links of an owner may have changed.
     let linksWatch: LinksWatch
     let onPause: @Sendable (TimeAmount) -> Void
+    private let started = NIODeadline.now()
     let state = Mutex(State())
 
     /// - Parameters:
@@ -120,8 +123,13 @@ package final class RouteKeeper: Service {
 
     private func renew(sessions: Int) {
         let fenceRevision = self.fence.revision
-        self.state.withLock { $0.renewalRevision = fenceRevision }
-        self.routes.renew(self.pod, sessions: sessions) { result in
+        let isDraining = self.state.withLock { state in
+            state.renewalRevision = fenceRevision
+            return state.arrivals != nil
+        }
+        let load = PodLoad(
+            sessions: sessions, isDraining: isDraining, age: Duration(NIODeadline.now() - self.started))
+        self.routes.renew(self.pod, load: load) { result in
             switch result {
             case .success(let renewal):
                 guard self.state.withLock({ $0.sweep.renewed(renewal) }) else { return }
@@ -130,6 +138,15 @@ package final class RouteKeeper: Service {
                 self.state.withLock { $0.sweep.renewalFailed(now: .now()) }
                 self.storeFailed(error.reason, since: fenceRevision)
             }
+        }
+    }
+
+    /// From here on the lease says that this pod drains.
+    /// - Parameter arrived: is told of each session that begins nevertheless, on any thread.
+    func beginDraining(arrived: @escaping @Sendable (MovableSession) -> Void) {
+        self.state.withLock { state in
+            state.arrivals = arrived
+            state.sweep.renewsNow()
         }
     }
 

@@ -40,6 +40,8 @@ struct RouteSweep {
     private(set) var underWay = 0
     private var lastRenewal: LeaseRenewal?
     private var isRenewing = false
+    /// The store is to hear something before the next renewal.
+    private var hasNews = false
     private var nextRenewal: NIODeadline?
     private var lastTick: NIODeadline?
     /// Parts of an assertion that are due, below 1, for each of the two ways.
@@ -76,7 +78,9 @@ struct RouteSweep {
 
     mutating func tick(now: NIODeadline) -> Work {
         var work = Work()
-        if self.nextRenewal.map({ $0 <= now }) ?? true {
+        // News waits for an answer that is under way: two renewals at a time could not be told apart.
+        if self.nextRenewal.map({ $0 <= now }) ?? true || (self.hasNews && !self.isRenewing) {
+            self.hasNews = false
             work.renews = true
             work.isStoreSilent = self.isRenewing
             if self.isRenewing { self.isReachable = false }
@@ -139,6 +143,11 @@ struct RouteSweep {
         self.isReachable = false
         let soon = now + Self.renewalRetry
         self.nextRenewal = min(self.nextRenewal ?? soon, soon)
+    }
+
+    /// There is news for the store: the lease is renewed out of turn.
+    mutating func renewsNow() {
+        self.hasNews = true
     }
 
     mutating func assertAll(_ entries: [Entry]) {

@@ -98,6 +98,15 @@ package struct CoAPConnection: Sendable {
         self.handler.onLoop { $0.release(holdOffSeconds: holdOffSeconds) }
     }
 
+    /// Requests of either side that wait for their answer. To be asked on the connection's event loop.
+    package var workCount: Int { self.handler.value.workCount }
+
+    /// Calls `quiet` once, on the connection's event loop, when no request of either side waits for its answer; not at
+    /// all if the connection ends before. A second call takes the place of the first.
+    package func whenQuiet(_ quiet: @escaping @Sendable () -> Void) {
+        self.handler.onLoop { $0.whenQuiet(quiet) }
+    }
+
     /// Takes back every request that was not yet given to the transport; each ends as not delivered.
     package func withdrawQueued() {
         self.handler.onLoop { $0.withdrawQueued() }

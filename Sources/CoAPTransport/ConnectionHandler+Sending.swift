@@ -50,6 +50,29 @@ extension ConnectionHandler {
         let isWritable = self.context?.channel.isWritable ?? false
         if self.perform(self.machine.respond(to: id, with: response, isWritable: isWritable)) {
             self.settle()
+        } else {
+            self.checkQuiet()
+        }
+    }
+
+    // MARK: Silence
+
+    /// Requests of either side that wait for their answer, uploads of the peer that are not whole among them.
+    var workCount: Int { self.machine.workCount + self.blocks.server.uploadCount }
+
+    /// - Parameter quiet: called once, later on this event loop, when nothing is in flight; not if the connection ends.
+    func whenQuiet(_ quiet: @escaping @Sendable () -> Void) {
+        self.quiet = quiet
+        self.checkQuiet()
+    }
+
+    func checkQuiet() {
+        guard self.quiet != nil, self.workCount == 0, self.end == nil else { return }
+        // Not at once: whoever brought the last answer is in the middle of that, and may have more to ask.
+        self.context?.eventLoop.assumeIsolated().execute {
+            guard let quiet = self.quiet, self.workCount == 0, self.end == nil else { return }
+            self.quiet = nil
+            quiet()
         }
     }
 

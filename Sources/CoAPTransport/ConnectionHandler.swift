@@ -32,6 +32,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var observations: [ExchangeID: Observed] = [:]
     var fetches = ObservationFetches()
     var pongs = AwaitedPongs()
+    /// Who waits until nothing is in flight.
+    var quiet: (@Sendable () -> Void)?
 
     var timer: Scheduled<Void>?
     private var timerDeadline: NIODeadline?
@@ -170,6 +172,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     /// Sees to it that the machine is asked when it wants to be. A timer that fires early costs one look.
     func schedule() {
+        self.checkQuiet()
         guard self.end == nil, let context = self.context, let next = self.machine.nextDeadline else { return }
         if let scheduled = self.timerDeadline, scheduled <= next { return }
         self.timer?.cancel()
@@ -201,6 +204,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 self.abort(message, end)
             case .close(let end):
                 self.finish(end)
+            case .halfClose(let end):
+                // Requests the kernel has not taken would still go out, although whoever asked is told that they did
+                // not.
+                if self.machine.unwritten == 0 { self.finishWritten(end) } else { self.finish(end) }
             }
         }
     }

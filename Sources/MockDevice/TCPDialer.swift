@@ -99,7 +99,7 @@ extension CallFailure {
 extension ConnectionLoss {
     init(_ end: ConnectionEnd) {
         switch end {
-        case .closedByUs: self = .closedByUs
+        case .closedByUs, .releaseUnheeded: self = .closedByUs
         case .closedByPeer: self = .closedByPeer
         case .released(let holdOff): self = .released(holdOff: holdOff)
         case .abortedByPeer(let diagnostic): self = .aborted(diagnostic ?? "")

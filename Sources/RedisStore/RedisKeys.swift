@@ -7,6 +7,7 @@ package struct RedisKeys: Sendable, Hashable {
         case route = "route:{DI}"
         case waiting = "wait:{DI}"
         case pod = "pod:{POD}"
+        case pods = "pods"
         case generation = "generation"
         case token = "token:SHA256"
         case events = "events:UID"
@@ -27,6 +28,7 @@ package struct RedisKeys: Sendable, Hashable {
     func route(_ di: String) -> String { "\(self.prefix)route:{\(Self.escaped(di))}" }
     func waiting(_ di: String) -> String { "\(self.prefix)wait:{\(Self.escaped(di))}" }
     func pod(_ name: String) -> String { "\(self.prefix)pod:{\(Self.escaped(name))}" }
+    var pods: String { "\(self.prefix)pods" }
     var generation: String { "\(self.prefix)generation" }
     func token(_ hash: [UInt8]) -> String { "\(self.prefix)token:\(hash.hexadecimal)" }
     func events(_ uid: String) -> String { "\(self.prefix)events:\(Self.escaped(uid))" }

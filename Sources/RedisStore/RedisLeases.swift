@@ -51,6 +51,63 @@ final class RedisLeases: Sendable {
         self.state.withLock { $0.seen[pod] = nil }
     }
 
+    /// Every pod whose lease is held: asked anew each time, in two steps.
+    /// - Parameter shift: added to the server's clock.
+    func all(
+        shift: Duration, deadline: NIODeadline,
+        completion: @escaping @Sendable (Result<[LeasedPod], RedisError>) -> Void
+    ) {
+        self.client.send(RedisCommand("SMEMBERS", self.keys.pods), deadline: deadline) { answer in
+            switch answer {
+            case .failure(let error): completion(.failure(error))
+            case .success(let value):
+                let names = (value.elements ?? []).compactMap(\.text).prefix(Self.maximumPods)
+                self.read(Array(names), shift: shift, deadline: deadline, completion: completion)
+            }
+        }
+    }
+
+    private func read(
+        _ names: [String], shift: Duration, deadline: NIODeadline,
+        completion: @escaping @Sendable (Result<[LeasedPod], RedisError>) -> Void
+    ) {
+        let fields = ["address", "sessions", "seen", "draining", "since"]
+        let commands = names.map { RedisCommand(["HMGET", self.keys.pod($0)] + fields) }
+        self.client.send(commands + [RedisCommand("TIME")], deadline: deadline) { _, answers in
+            let read = Result { () throws(RedisError) -> (pods: [LeasedPod], unknown: [String]) in
+                let time = try answers[names.count].get().elements?.compactMap { $0.text.flatMap { Int64($0) } } ?? []
+                guard time.count == 2 else { throw .unexpected("no time") }
+                let now = Timestamp(milliseconds: time[0] * 1000 + time[1] / 1000) + shift
+                var pods: [LeasedPod] = []
+                var unknown: [String] = []
+                for (name, answer) in zip(names, answers) {
+                    let words = (try answer.get().elements ?? []).map(\.text)
+                    guard words.count == fields.count, let seen = Self.moment(words[2]) else {
+                        unknown.append(name)
+                        continue
+                    }
+                    guard now - seen < RouteTimes.lease else { continue }
+                    // A pod of the release before tells neither whether it drains nor since when it runs.
+                    pods.append(
+                        LeasedPod(
+                            pod: Pod(name: name, address: words[0] ?? ""), sessions: words[1].flatMap { Int($0) } ?? 0,
+                            isDraining: words[3] == "1", age: Self.moment(words[4]).map { now - $0 } ?? .zero,
+                            countAge: now - seen))
+                }
+                return (pods.sorted { $0.pod.name < $1.pod.name }, unknown)
+            }
+            // Pods that ended without a word. One that is there after all adds itself with its next renewal.
+            if case .success(let read) = read, !read.unknown.isEmpty {
+                self.client.send(RedisCommand(["SREM", self.keys.pods] + read.unknown), deadline: deadline) { _ in }
+            }
+            completion(read.map(\.pods))
+        }
+    }
+
+    private static func moment(_ text: String?) -> Timestamp? {
+        text.flatMap { Int64($0) }.map { Timestamp(milliseconds: $0) }
+    }
+
     private func answered(_ pod: String, _ answer: Result<RedisValue, RedisError>, asked: NIODeadline) {
         let seen = answer.map { $0.text.flatMap { Int64($0) }.map { Timestamp(milliseconds: $0) } }
         let waiting = self.state.withLock { state in

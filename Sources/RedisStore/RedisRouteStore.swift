@@ -204,26 +204,29 @@ package final class RedisRouteStore: RouteStore {
 
     // MARK: - Leases
 
-    package func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>) {
+    package func renew(_ pod: Pod, load: PodLoad, completion: @escaping Completion<LeaseRenewal>) {
         let deadline = self.deadline(self.limits.unhurried)
         let script = RedisRouteScripts.renew
         let words = [
-            "1", self.keys.pod(pod.name), self.shiftMicroseconds, pod.address, "\(sessions)",
-            Self.milliseconds(RouteTimes.lease), Self.milliseconds(Self.podLifetime),
+            "1", self.keys.pod(pod.name), self.shiftMicroseconds, pod.address, "\(load.sessions)",
+            Self.milliseconds(RouteTimes.lease), Self.milliseconds(Self.podLifetime), load.isDraining ? "1" : "0",
+            Self.milliseconds(load.age),
         ]
         let generation = self.keys.generation
         let commands = [
             // A moment before the lease, so that whoever sees the lease sees the generation too.
             RedisCommand("SET", generation, self.random.bytes(16).hexadecimal, "NX"),
             RedisCommand("GET", generation),
+            // The script touches one pod's key only.
+            RedisCommand("SADD", self.keys.pods, pod.name),
         ]
-        // EVAL: it is one each 3 s, and keeps all three on one connection.
+        // EVAL: it is one each 3 s, and keeps all of them on one connection.
         self.client.send(
             commands + [RedisCommand(["EVAL", script.text] + words)], deadline: deadline
         ) { connection, answers in
             let renewal = Result { () throws(RedisError) -> LeaseRenewal in
                 _ = try answers[0].get()
-                guard let generation = try answers[1].get().text, let lease = try answers[2].get().text else {
+                guard let generation = try answers[1].get().text, let lease = try answers[3].get().text else {
                     throw .unexpected("no generation or lease")
                 }
                 return LeaseRenewal(connection: connection, hadLapsed: lease == "lapsed", generation: generation)
@@ -251,8 +254,18 @@ package final class RedisRouteStore: RouteStore {
     package func resign(_ pod: Pod) {
         self.leases.forget(pod.name)
         let deadline = self.deadline(self.limits.unhurried)
-        self.client.send(RedisCommand("DEL", self.keys.pod(pod.name)), deadline: deadline) { _ in
+        let commands = [
+            RedisCommand("DEL", self.keys.pod(pod.name)), RedisCommand("SREM", self.keys.pods, pod.name),
+        ]
+        self.client.send(commands, deadline: deadline) { _, _ in
             self.leases.forget(pod.name)
+        }
+    }
+
+    package func leases(completion: @escaping Completion<[LeasedPod]>) {
+        let shift = self.shift()
+        self.leases.all(shift: shift, deadline: self.deadline(self.limits.unhurried)) { pods in
+            completion(pods.unavailable())
         }
     }
 

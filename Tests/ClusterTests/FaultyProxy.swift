@@ -8,6 +8,7 @@ final class FaultyProxy: Sendable {
     private let listener: any Channel
     private let clients = Mutex<[ObjectIdentifier: any Channel]>([:])
     private let accepted = Atomic<Int>(0)
+    private let server: Atomic<Int>
 
     var port: Int { self.listener.localAddress?.port ?? 0 }
     /// How many connections were made through it.
@@ -25,7 +26,7 @@ final class FaultyProxy: Sendable {
                 ends.proxy?.enter(client)
                 return ClientBootstrap(group: client.eventLoop)
                     .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                    .connect(host: "127.0.0.1", port: server)
+                    .connect(host: "127.0.0.1", port: ends.proxy?.server.load(ordering: .relaxed) ?? server)
                     .flatMapThrowing { upstream in
                         try client.pipeline.syncOperations.addHandler(Glue(upstream))
                         try upstream.pipeline.syncOperations.addHandler(Glue(client))
@@ -36,13 +37,19 @@ final class FaultyProxy: Sendable {
             }
             .bind(host: "127.0.0.1", port: 0)
             .get()
-        let proxy = FaultyProxy(listener: listener)
+        let proxy = FaultyProxy(listener: listener, server: server)
         ends.set(proxy)
         return proxy
     }
 
-    private init(listener: any Channel) {
+    private init(listener: any Channel, server: Int) {
         self.listener = listener
+        self.server = Atomic(server)
+    }
+
+    /// New connections go to another server from here on, as those of a balancer do that has heard of it.
+    func turn(to server: Int) {
+        self.server.store(server, ordering: .relaxed)
     }
 
     private func enter(_ client: any Channel) {

@@ -70,6 +70,8 @@ final class RunningCluster: CloudUnderTest {
         self.common = [
             "BIND_ADDRESS": "127.0.0.1", "POD_IP": "127.0.0.1", "CLUSTER_SECRET": Self.randomKey(),
             "REGISTRY": "127.0.0.1:\(registryPort)", "CACHE_URI": "127.0.0.1:\(self.redis.port)", "EVENT_LOOPS": "1",
+            // Tests end what they started, and nobody comes any more.
+            "DRAIN_PROPAGATION": "0", "DRAIN_WINDOW": "0",
         ].merging(shape.settings) { $1 }
         self.registrySettings = [
             "REGISTRY_PORT": "\(registryPort)", "DB_URI": "@tcp(127.0.0.1:\(self.database.port))/",

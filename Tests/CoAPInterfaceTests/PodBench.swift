@@ -186,10 +186,10 @@ final class MoodyRoutes: RouteStore {
         self.store.listen(as: edge, heard: heard)
     }
 
-    func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>) {
+    func renew(_ pod: Pod, load: PodLoad, completion: @escaping Completion<LeaseRenewal>) {
         let generation = self.state.withLock { $0.generation }
         self.pass(completion) { store, completion in
-            store.renew(pod, sessions: sessions) { result in
+            store.renew(pod, load: load) { result in
                 completion(
                     result.map { LeaseRenewal(connection: 1, hadLapsed: $0.hadLapsed, generation: "\(generation)") })
             }
@@ -200,6 +200,10 @@ final class MoodyRoutes: RouteStore {
 
     func lease(of pod: Pod, completion: @escaping Completion<PodLease>) {
         self.pass(completion) { $0.lease(of: pod, completion: $1) }
+    }
+
+    func leases(completion: @escaping Completion<[LeasedPod]>) {
+        self.pass(completion) { $0.leases(completion: $1) }
     }
 
     func presence(of devices: [DeviceID]) async -> [DeviceID: Presence] {

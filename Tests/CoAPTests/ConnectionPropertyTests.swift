@@ -316,7 +316,7 @@ private struct RandomDrive {
             case .abort(let abort, _):
                 try self.wrote(abort)
                 self.end()
-            case .close(let end):
+            case .close(let end), .halfClose(let end):
                 self.seen.insert("closed: " + "\(end)".prefix { $0 != "(" })
                 self.end()
             }
@@ -409,7 +409,7 @@ struct ConnectionPropertyTests {
             "ignored response-unmatched",
             "ignored ping-held", "completed", "unusable", "next", "drained by an answer", "drained by our answer",
             "released", "released with a queue", "answered", "aborted", "aborted by the peer", "failed timedOut",
-            "failed tooLarge", "closed: released", "closed: closedByUs", "closed: keepaliveTimeout",
+            "failed tooLarge", "closed: released", "closed: releaseUnheeded", "closed: keepaliveTimeout",
             "notified", "swallowed", "cancelled", "cancelled early", "cancelled late", "cancelled by the peer",
             "unregistered", "waited", "observation refused queueFull", "observation refused tooLarge",
             "ignored observation-cancelled",

@@ -81,10 +81,10 @@ struct SettingsTests {
                 let setting = settings.first { $0.name == ports[port["name"].text] }
                 #expect(setting.flatMap(Self.defaultPort) == port["containerPort"].number)
             }
-            let stop = try Self.read(
-                deployment.name, Self.environment(of: deployment).merging(["REQUEST_TIMEOUT": "60"]) { $1 }
-            ).stopTime
+            let environment = try Self.environment(of: deployment)
             let grace = try #require(deployment.pod["terminationGracePeriodSeconds"].number)
+            #expect(environment["TERMINATION_GRACE"] == "\(grace)", "\(deployment.name)")
+            let stop = try Self.read(deployment.name, environment).stopTime
             #expect(stop + .seconds(10) <= .seconds(grace), "\(deployment.name)")
             // A Service gives every pod NAME_PORT, which may be a setting's name.
             #expect(deployment.pod["enableServiceLinks"].isFalse)

@@ -107,7 +107,7 @@ struct BetweenPodsTests {
         "A pod without a lease is waited for until 15 s after it lapsed; one that is gone is not, and none is dialled")
     func lapsed() async throws {
         let bench = try EdgeBench(ScriptedResponder(.answer(.on)), owner: "alice")
-        bench.routes.renew(EdgeBench.home, sessions: 1) { _ in }
+        bench.routes.renew(EdgeBench.home, load: PodLoad(sessions: 1)) { _ in }
         await bench.advance(.seconds(24))
         await bench.begin("waits")
         #expect(bench.answers.all.isEmpty)
@@ -115,7 +115,7 @@ struct BetweenPodsTests {
         #expect(bench.answers["waits"]?.options.undelivered == .noSession)
         #expect(await bench.ask(within: .zero)?.options.undelivered == .noSession)
         #expect(bench.pods.log.isEmpty)
-        bench.routes.renew(EdgeBench.home, sessions: 1) { _ in }
+        bench.routes.renew(EdgeBench.home, load: PodLoad(sessions: 1)) { _ in }
         #expect(await bench.ask(within: .zero) == .on)
     }
 

@@ -207,8 +207,8 @@ final class UnreliableStore: RouteStore {
 
     func drop(_ di: DeviceID, pod: Pod, epoch: UInt64) { self.store.drop(di, pod: pod, epoch: epoch) }
 
-    func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>) {
-        self.store.renew(pod, sessions: sessions, completion: completion)
+    func renew(_ pod: Pod, load: PodLoad, completion: @escaping Completion<LeaseRenewal>) {
+        self.store.renew(pod, load: load, completion: completion)
     }
 
     func resign(_ pod: Pod) { self.store.resign(pod) }

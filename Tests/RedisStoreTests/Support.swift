@@ -126,9 +126,11 @@ struct RouteBench: Sendable {
     }
 
     @discardableResult
-    func renew(_ pod: String = "pod-1") async throws -> LeaseRenewal {
+    func renew(
+        _ pod: String = "pod-1", load: PodLoad = PodLoad(sessions: 1)
+    ) async throws -> LeaseRenewal {
         try await withCheckedContinuation { continuation in
-            self.store.renew(Pod(name: pod, address: "\(pod):8081"), sessions: 1) { continuation.resume(returning: $0) }
+            self.store.renew(Pod(name: pod, address: "\(pod):8081"), load: load) { continuation.resume(returning: $0) }
         }.get()
     }
 

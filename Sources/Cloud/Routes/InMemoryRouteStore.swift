@@ -11,7 +11,7 @@ package final class InMemoryRouteStore: RouteStore {
     }
 
     fileprivate enum Lease {
-        case renewed(Timestamp)
+        case renewed(Timestamp, Pod, PodLoad, since: Timestamp)
         case resigned
     }
 
@@ -132,11 +132,11 @@ package final class InMemoryRouteStore: RouteStore {
         self.state.withLock { $0.listeners[edge] = heard }
     }
 
-    package func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>) {
+    package func renew(_ pod: Pod, load: PodLoad, completion: @escaping Completion<LeaseRenewal>) {
         let now = self.clock.now()
         let hadLapsed = self.state.withLock { state in
-            defer { state.leases[pod.name] = .renewed(now) }
-            guard case .renewed(let last)? = state.leases[pod.name] else { return true }
+            defer { state.leases[pod.name] = .renewed(now, pod, load, since: now - load.age) }
+            guard case .renewed(let last, _, _, _)? = state.leases[pod.name] else { return true }
             return now - last >= RouteTimes.lease
         }
         completion(.success(LeaseRenewal(connection: 1, hadLapsed: hadLapsed, generation: "memory")))
@@ -149,6 +149,20 @@ package final class InMemoryRouteStore: RouteStore {
     package func lease(of pod: Pod, completion: @escaping Completion<PodLease>) {
         let now = self.clock.now()
         completion(.success(self.state.withLock { $0.lease(of: pod, now: now) }))
+    }
+
+    package func leases(completion: @escaping Completion<[LeasedPod]>) {
+        let now = self.clock.now()
+        let pods = self.state.withLock { state in
+            state.leases.values.compactMap { lease -> LeasedPod? in
+                guard case .renewed(let last, let pod, let load, let since) = lease, now - last < RouteTimes.lease
+                else { return nil }
+                return LeasedPod(
+                    pod: pod, sessions: load.sessions, isDraining: load.isDraining, age: now - since,
+                    countAge: now - last)
+            }
+        }
+        completion(.success(pods.sorted { $0.pod.name < $1.pod.name }))
     }
 
     package func presence(of devices: [DeviceID]) async -> [DeviceID: Presence] {
@@ -179,7 +193,7 @@ extension InMemoryRouteStore.State {
     fileprivate func lease(of pod: Pod, now: Timestamp) -> PodLease {
         switch self.leases[pod.name] {
         case .resigned: return .gone
-        case .renewed(let last) where now - last >= RouteTimes.lease: return .lapsed(for: now - last - RouteTimes.lease)
+        case .renewed(let last, _, _, _) where now - last >= RouteTimes.lease: return .lapsed(for: now - last - RouteTimes.lease)
         case .renewed, nil: return .held
         }
     }

@@ -22,6 +22,41 @@ package enum PodLease: Hashable, Sendable {
     case gone
 }
 
+/// What a pod tells of itself with each renewal of its lease.
+package struct PodLoad: Hashable, Sendable {
+    /// How many sessions it has.
+    package let sessions: Int
+    /// It is on its way out: it still serves, and asks its devices to go elsewhere.
+    package let isDraining: Bool
+    /// For how long it has been running.
+    package let age: Duration
+
+    package init(sessions: Int, isDraining: Bool = false, age: Duration = .zero) {
+        self.sessions = sessions
+        self.isDraining = isDraining
+        self.age = age
+    }
+}
+
+/// A pod whose lease is held, as the store knows it.
+package struct LeasedPod: Hashable, Sendable {
+    package let pod: Pod
+    package let sessions: Int
+    package let isDraining: Bool
+    /// For how long the pod has been running.
+    package let age: Duration
+    /// How old the count of its sessions is: it comes with each renewal.
+    package let countAge: Duration
+
+    package init(pod: Pod, sessions: Int, isDraining: Bool, age: Duration, countAge: Duration) {
+        self.pod = pod
+        self.sessions = sessions
+        self.isDraining = isDraining
+        self.age = age
+        self.countAge = countAge
+    }
+}
+
 /// What a pod learns when it renews its lease.
 package struct LeaseRenewal: Hashable, Sendable {
     /// Counts the connections this process has made to the store: another number means that another server, or an

@@ -125,17 +125,24 @@ package protocol RouteStore: PresenceReader {
     /// Says who is told of routes that `edge` waits for. Once per process, before the first `wait`.
     func listen(as edge: String, heard: @escaping @Sendable (Route) -> Void)
 
-    /// Tells that the pod lives, and how many sessions it has.
-    func renew(_ pod: Pod, sessions: Int, completion: @escaping Completion<LeaseRenewal>)
+    /// Tells that the pod lives, and what it has to do.
+    func renew(_ pod: Pod, load: PodLoad, completion: @escaping Completion<LeaseRenewal>)
     /// Gives the lease back: the pod stops.
     func resign(_ pod: Pod)
     /// What is known of another pod's lease.
     func lease(of pod: Pod, completion: @escaping Completion<PodLease>)
+    /// Every pod whose lease is held.
+    func leases(completion: @escaping Completion<[LeasedPod]>)
 }
 
 extension RouteStore {
     /// A store that cannot tell leaves it to whoever asks to give up in time.
     package func lease(of pod: Pod, completion: @escaping Completion<PodLease>) {
         completion(.success(.held))
+    }
+
+    /// The same for one that keeps no list.
+    package func leases(completion: @escaping Completion<[LeasedPod]>) {
+        completion(.failure(RouteStoreUnavailable(reason: "this store keeps no list of pods")))
     }
 }

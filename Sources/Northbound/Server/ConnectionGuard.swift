@@ -32,6 +32,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// How long a client gets to read the last response before the connection is closed.
     private let lingering: TimeAmount
     private let malformed: @Sendable (Problem) -> HTTPAnswer
+    /// Whether the program will stop, so that clients have to go elsewhere.
+    private let isDraining: @Sendable () -> Bool
     private var state = State.open
     /// Requests whose head came in and whose response is not complete.
     private var inProgress = 0
@@ -48,10 +50,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     init(
         bodyTimeout: TimeAmount,
         lingering: TimeAmount = .seconds(2),
+        isDraining: @escaping @Sendable () -> Bool = { false },
         malformed: @escaping @Sendable (Problem) -> HTTPAnswer,
     ) {
         self.bodyTimeout = bodyTimeout
         self.lingering = lingering
+        self.isDraining = isDraining
         self.malformed = malformed
     }
 
@@ -114,9 +118,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             promise?.fail(ChannelError.outputClosed)
         case (.head(var head), .open):
             // RFC 9112 §9.6: who is not told would send the next request into the closing connection and lose it.
-            if self.isQuiescing, head.status.kind != .informational {
+            if self.isQuiescing || self.isDraining(), head.status.kind != .informational {
                 head.headerFields[.connection] = "close"
                 self.state = .closing
+                self.isStreaming = head.headerFields[.contentType] == "text/event-stream"
                 context.write(self.wrapOutboundOut(.head(head)), promise: promise)
                 return
             }

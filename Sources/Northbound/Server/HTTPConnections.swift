@@ -6,10 +6,12 @@ final class HTTPConnections: Sendable {
     private struct State {
         var channels: [ObjectIdentifier: any Channel] = [:]
         var isQuiescing = false
+        var isEmpty: Bool { self.channels.isEmpty }
     }
 
     private let maximum: Int
     private let state = Mutex(State())
+    private let draining = Atomic(false)
 
     init(maximum: Int) {
         self.maximum = maximum
@@ -28,6 +30,14 @@ final class HTTPConnections: Sendable {
         }
         return isIn
     }
+
+    /// The program will stop: each connection ends with its next answer, and new ones are still taken.
+    func drain() {
+        self.draining.store(true, ordering: .relaxed)
+    }
+
+    var isDraining: Bool { self.draining.load(ordering: .relaxed) }
+    var isEmpty: Bool { self.state.withLock { $0.isEmpty } }
 
     /// Closes idle connections now and the others after their answer.
     func quiesce() {

@@ -52,7 +52,7 @@ package final class NorthboundService: Service {
         logger: Logger,
     ) async throws(BindError) -> NorthboundService {
         let connections = HTTPConnections(maximum: configuration.maximumConnections)
-        let http = Self.channel(configuration, responder)
+        let http = Self.channel(configuration, responder, connections)
         let plain = try await Self.open(
             configuration.host, configuration.port, "HTTP_PORT", group, logger, connections
         ) { http.setup(channel: $0, logger: logger) }
@@ -116,7 +116,7 @@ package final class NorthboundService: Service {
     private static let userTimeout: ChannelOptions.Types.SocketOption.Value = 30_000
 
     private static func channel(
-        _ configuration: NorthboundConfiguration, _ responder: NorthboundResponder
+        _ configuration: NorthboundConfiguration, _ responder: NorthboundResponder, _ connections: HTTPConnections
     ) -> HTTP1Channel {
         let bodyTimeout = TimeAmount(configuration.bodyTimeout)
         return HTTP1Channel(
@@ -131,7 +131,9 @@ package final class NorthboundService: Service {
             },
             configuration: .init(
                 additionalChannelHandlers: [
-                    ConnectionGuard(bodyTimeout: bodyTimeout) { responder.answerMalformed($0) }
+                    ConnectionGuard(bodyTimeout: bodyTimeout, isDraining: { connections.isDraining }) {
+                        responder.answerMalformed($0)
+                    }
                 ],
                 idleTimeout: TimeAmount(configuration.idleTimeout),
                 httpDecoderConfiguration: .init(
@@ -157,10 +159,29 @@ package final class NorthboundService: Service {
                 group.cancelAll()
             }
         } onCancelOrGracefulShutdown: {
-            self.closeDoors()
-            self.connections.quiesce()
-            self.responder.streams.quiesce()
+            self.quiesce()
         }
+    }
+
+    /// Serves on, and tells each client to go elsewhere next time (RFC 9112 §9.6). Event streams go on.
+    package func drain() {
+        self.connections.drain()
+    }
+
+    /// Takes nothing more and returns when what is in progress is answered, or `patience` is over.
+    package func finish(within patience: Duration) async {
+        self.quiesce()
+        let deadline = ContinuousClock.now + patience
+        while !self.connections.isEmpty, ContinuousClock.now < deadline, !Task.isCancelled {
+            // A cancelled sleep ends the loop at once.
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    private func quiesce() {
+        self.closeDoors()
+        self.connections.quiesce()
+        self.responder.streams.quiesce()
     }
 
     private func serve(_ door: Door) async throws {

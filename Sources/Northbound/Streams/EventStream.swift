@@ -89,7 +89,9 @@ package final class EventStream: Sendable {
         case .unauthorized:
             let problem = Problem(.unauthorized, "The token this stream was opened with is good no more.")
             return StreamStep(bytes: ServerSentEvent.end(problem, requestID: self.requestID).bytes, next: .end)
-        case .late, .quiescing, .disconnected:
+        case .quiescing:
+            return StreamStep(bytes: ServerSentEvent.retry(), next: .end)
+        case .late, .disconnected:
             // Who sees no end connects again.
             return StreamStep(next: .end)
         }

@@ -12,6 +12,8 @@ package struct ProgramStatus: Sendable, Equatable, Encodable {
     package var sessions: Int
     /// Whether the programs this one needs can be reached: `up`, `down`, or `waiting` before the first time.
     package var dependencies: [String: String]
+    /// How far it is with stopping; nil while it is not.
+    package var draining: DrainStatus?
 
     package init(
         program: String,
@@ -21,6 +23,7 @@ package struct ProgramStatus: Sendable, Equatable, Encodable {
         requestsServed: Int,
         sessions: Int,
         dependencies: [String: String] = [:],
+        draining: DrainStatus? = nil,
     ) {
         self.program = program
         self.version = version
@@ -29,5 +32,6 @@ package struct ProgramStatus: Sendable, Equatable, Encodable {
         self.requestsServed = requestsServed
         self.sessions = sessions
         self.dependencies = dependencies
+        self.draining = draining
     }
 }

@@ -88,6 +88,15 @@ package final class Dependencies: Sendable {
         self.entries.withLock { $0.mapValues(\.state.rawValue) }
     }
 
+    /// The first by name that cannot be reached, nil if all can.
+    package var firstDown: String? {
+        self.entries.withLock { entries in
+            entries.filter { $0.value.state != .up }.keys.sorted().first.flatMap { name in
+                entries[name].map { "\(name) cannot be reached at \($0.address)" }
+            }
+        }
+    }
+
     /// Whether it was reached at all.
     package func state(of name: String) -> State {
         self.entries.withLock { $0[name]?.state ?? .waiting }

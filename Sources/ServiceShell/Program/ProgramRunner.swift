@@ -12,17 +12,19 @@ package enum ProgramRunner {
     /// - Parameters:
     ///   - services: In the order of dependency: what others need comes first and stops last.
     ///   - gracePeriod: After this time what still runs is cancelled.
+    ///   - hurry: Is told of SIGINT: who sits before a terminal does not wait for a long stop.
     ///   - started: Is called once signals are heard: whoever is told that the program is up may stop it at once.
     /// - Returns: The exit status: 0 after a clean stop, 1 when a service failed.
     package static func run(
         _ services: [any Service],
         gracePeriod: Duration,
+        hurry: Hurry? = nil,
         logger: Logger,
         started: @escaping @Sendable () -> Void = {},
     ) async -> Int32 {
         await Self.run(
             services + [Announcement(started: started)], gracePeriod: gracePeriod, signals: [.sigterm, .sigint],
-            logger: logger)
+            hurry: hurry, logger: logger)
     }
 
     /// The same with other signals, for tests: the usual ones are heard by everything in the process.
@@ -30,10 +32,11 @@ package enum ProgramRunner {
         _ services: [any Service],
         gracePeriod: Duration,
         signals: [UnixSignal],
+        hurry: Hurry? = nil,
         logger: Logger,
     ) async -> Int32 {
         var configuration = ServiceGroupConfiguration(
-            services: [.init(service: Impatience(signals: signals, exit: { _exit(130) }))]
+            services: [.init(service: Impatience(signals: signals, hurry: hurry, exit: { _exit(130) }))]
                 + services.map { .init(service: $0) },
             gracefulShutdownSignals: signals,
             logger: Self.quieted(logger),
@@ -74,19 +77,23 @@ struct Impatience: Service {
     static let secondThought: Duration = .milliseconds(300)
 
     let signals: [UnixSignal]
+    let hurry: Hurry?
     let exit: @Sendable () -> Void
 
     func run() async throws {
-        await Self.watch(await UnixSignalsSequence(trapping: self.signals).cancelOnGracefulShutdown(), self.exit)
+        await Self.watch(
+            await UnixSignalsSequence(trapping: self.signals).cancelOnGracefulShutdown(), hurry: self.hurry, self.exit)
     }
 
     static func watch(
         _ signals: some AsyncSequence<UnixSignal, Never>,
+        hurry: Hurry? = nil,
         now: @Sendable () -> ContinuousClock.Instant = { .now },
         _ exit: @Sendable () -> Void,
     ) async {
         var first: ContinuousClock.Instant?
-        for await _ in signals {
+        for await signal in signals {
+            if signal == .sigint { hurry?.begin() }
             guard let earlier = first else {
                 first = now()
                 continue

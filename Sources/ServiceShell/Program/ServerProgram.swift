@@ -126,7 +126,9 @@ extension ServerProgram {
             for (name, port) in started.ports { listening["\(name).port"] = "\(port)" }
             logger.info("listening", metadata: listening.mapValues { .string($0) })
             let greeting = Self.greeting(configuration, started.ports)
-            return await ProgramRunner.run(started.services, gracePeriod: configuration.stopTime, logger: logger) {
+            return await ProgramRunner.run(
+                started.services, gracePeriod: configuration.stopTime, hurry: started.hurry, logger: logger
+            ) {
                 if !greeting.isEmpty { StandardStreams.say(greeting, to: STDERR_FILENO) }
             }
         } catch {

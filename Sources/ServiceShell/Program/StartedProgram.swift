@@ -8,10 +8,13 @@ package struct StartedProgram: Sendable {
     package let services: [any Service]
     /// What the line `listening` tells besides address and ports.
     package let details: [String: String]
+    /// Is told of Ctrl-C, where a stop may take long.
+    package let hurry: Hurry?
 
-    package init(ports: [String: Int], services: [any Service], details: [String: String] = [:]) {
+    package init(ports: [String: Int], services: [any Service], details: [String: String] = [:], hurry: Hurry? = nil) {
         self.ports = ports
         self.services = services
         self.details = details
+        self.hurry = hurry
     }
 }

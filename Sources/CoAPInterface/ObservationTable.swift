@@ -8,7 +8,8 @@ package import CoAP
 ///                      └──────────┴────────┘  the device ends it, the session ends, the last observer leaves
 ///
 /// What makes two requests the same is what a cache would compare (RFC 7252 §5.6): every option that is part of the
-/// cache key. Bounded in upstream observations and in observers.
+/// cache key. A batch of all resources is never shared: what is said of it last may have some of them only, and whoever
+/// comes later has to be told of all. Bounded in upstream observations and in observers.
 package struct ObservationTable {
     package struct Limits: Hashable, Sendable {
         /// What the device is asked to observe at a time.
@@ -70,6 +71,8 @@ package struct ObservationTable {
     package var upstreamCount: Int { self.upstreams.count }
     package var observerCount: Int { self.observers.count }
     package func has(_ id: UpstreamID) -> Bool { self.upstreams[id] != nil }
+    /// What the device said last.
+    package func last(of id: UpstreamID) -> Response? { self.upstreams[id]?.last }
 
     // MARK: Observers
 
@@ -79,7 +82,7 @@ package struct ObservationTable {
     package mutating func join(_ request: Request, as observer: ObserverID) -> JoinAction {
         guard self.observers.count < self.limits.observers else { return .full }
         let key = Self.key(of: request)
-        if let id = self.keys[key] {
+        if !request.isBatchOfAll, let id = self.keys[key] {
             self.upstreams[id]?.observers.append(observer)
             self.observers[observer] = id
             return self.upstreams[id]?.last.map { .tell($0) } ?? .wait
@@ -87,7 +90,7 @@ package struct ObservationTable {
         guard self.upstreams.count < self.limits.upstream else { return .full }
         self.next += 1
         let id = UpstreamID(rawValue: self.next)
-        self.keys[key] = id
+        if !request.isBatchOfAll { self.keys[key] = id }
         self.upstreams[id] = Upstream(key: key, observers: [observer], last: nil)
         self.observers[observer] = id
         var options = key
@@ -101,7 +104,7 @@ package struct ObservationTable {
         self.upstreams[id]?.observers.removeAll { $0 == observer }
         guard let upstream = self.upstreams[id], upstream.observers.isEmpty else { return .nothing }
         self.upstreams[id] = nil
-        self.keys[upstream.key] = nil
+        if self.keys[upstream.key] == id { self.keys[upstream.key] = nil }
         return .cancel(id)
     }
 
@@ -112,11 +115,11 @@ package struct ObservationTable {
         guard let upstream = self.upstreams[id] else { return .nothing }
         switch event {
         case .notified(let response):
-            self.upstreams[id]?.last = response
+            self.upstreams[id]?.last = response.compacted()
             return .tell(upstream.observers, response)
         case .ended(let response):
             self.upstreams[id] = nil
-            self.keys[upstream.key] = nil
+            if self.keys[upstream.key] == id { self.keys[upstream.key] = nil }
             for observer in upstream.observers { self.observers[observer] = nil }
             return .end(upstream.observers, response)
         }
@@ -138,6 +141,6 @@ package struct ObservationTable {
     private static func key(of request: Request) -> Options {
         var options = request.options
         options.removeAll { $0.isNoCacheKey || $0 == .observe || $0 == .eTag }
-        return options
+        return options.compacted()
     }
 }

@@ -156,4 +156,39 @@ struct LinksObservationTests {
         let error = Response(.serviceUnavailable, diagnostic: "no registry", maxAge: 5)
         #expect(links.answered(error) == .end(error))
     }
+
+    @Test("What the device said last keeps no more memory than it takes, however much was read with it")
+    func keepsLittle() throws {
+        var table = ObservationTable()
+        guard case .begin(let id, _) = table.join(Request(.get), as: 1) else {
+            Issue.record("not begun")
+            return
+        }
+        var read = ByteBuffer(repeating: 7, count: 65_536)
+        let slice = read.readSlice(length: 100)
+        let payload = try #require(slice)
+        _ = table.heard(.notified(Response(.content, payload: payload)), of: id)
+        let kept = try #require(table.last(of: id)?.payload)
+        #expect(kept == payload)
+        #expect(kept.storageCapacity <= 256)
+    }
+
+    @Test("A batch of everything is asked for once for each observer: the last word on it may be a part of it")
+    func batch() {
+        var table = ObservationTable()
+        var options = Options()
+        options.path = ["oic", "res"]
+        options.queries = ["if=oic.if.b"]
+        let request = Request(.get, options: options)
+        guard case .begin(let first, _) = table.join(request, as: 1),
+            case .begin(let second, _) = table.join(request, as: 2)
+        else {
+            Issue.record("shared")
+            return
+        }
+        #expect(table.heard(.notified(Response(.content)), of: first) == .tell([1], Response(.content)))
+        #expect(table.leave(1) == .cancel(first))
+        #expect(table.leave(2) == .cancel(second))
+        #expect(table.upstreamCount == 0)
+    }
 }

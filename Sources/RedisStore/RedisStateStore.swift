@@ -9,8 +9,8 @@ package final class RedisStateStore: StateStore {
     /// The form of the values; what has another is of a version that knows more.
     private static let version = "2"
 
-    /// Keeps a state unless what is there is newer. Where a device has as many as it may, the oldest makes room: to look
-    /// for it costs a look at all of them, and is rare.
+    /// Keeps a state unless what is there is newer. Where a device has as many as it may, the oldest makes room:
+    /// looking for it costs a look at all of them, and is rare.
     ///
     /// KEYS state. ARGV what is added to the server's clock in ms, resource, how many resources at most, lifetime ms,
     /// how long ago it was said in ms, epoch, number, format, owner, payload.

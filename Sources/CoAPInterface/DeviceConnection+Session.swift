@@ -81,7 +81,7 @@ extension DeviceConnection {
             self.context.keeper.noteSignedIn(session, peer: self.connection?.peerAddress ?? "unknown")
             self.context.metrics.sessionBegan(tookOver: tookOver)
             self.answerGrant()
-            self.watchStates()
+            self.linksMayBeOthers()
         case .beaten:
             self.context.routes.drop(session.di, pod: self.context.keeper.pod, epoch: session.epoch)
             guard self.machine.session?.epoch == session.epoch else { return }

@@ -31,9 +31,12 @@ final class DeviceConnection: ConnectionDelegate {
     /// Who observes this device, while it has a session.
     var observations = ObservationTable()
     var observers: [ObservationTable.ObserverID: Observer] = [:]
-    var upstreams: [ObservationTable.UpstreamID: ObservationHandle] = [:]
+    var upstreams: [ObservationTable.UpstreamID: Upstream] = [:]
     /// What the gateway itself observes, for the states.
+    var watch = StateWatch()
     var watched: [WatchedLink: Observer] = [:]
+    var watchTimer: Scheduled<Void>?
+    var watchDeadline: NIODeadline?
     /// What this peer observes.
     var standing: [IncomingID: ObservationHandle] = [:]
     /// Those of them that observe the cloud's own links.
@@ -98,6 +101,7 @@ final class DeviceConnection: ConnectionDelegate {
     func connectionEnded(_ end: ConnectionEnd) {
         self.hasEnded = true
         self.timer?.cancel()
+        self.watchTimer?.cancel()
         for id in Array(self.standing.keys) { self.cancelStanding(id) }
         if let session = self.machine.endSession(now: .now()) {
             self.ended(session, as: .left)

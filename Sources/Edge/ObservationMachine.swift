@@ -140,7 +140,7 @@ package struct ObservationMachine: Sendable {
     }
 
     private mutating func tell(_ response: Response) -> Action {
-        self.told = response
+        self.told = response.compacted()
         return .tell(response)
     }
 

@@ -152,7 +152,7 @@ private struct Inside {
         let mode = configuration.devices.storedState
         let states = mode == .off ? nil : InMemoryStateStore(clock: clock)
         let stateKeeper = states.map {
-            StateKeeper(mode: mode, store: $0, clock: clock, group: context.loops.group)
+            StateKeeper(mode: mode, store: $0, group: context.loops.group)
         }
         self.states = states
         self.stateKeeper = stateKeeper

@@ -1,5 +1,6 @@
 import Cloud
 import CoAP
+import Metrics
 import NIOCore
 
 /// The observations of one edge, on its event loop: who observes, by which registration, and in which order those that
@@ -31,4 +32,16 @@ final class EdgeObservations {
     /// When the queue is looked at next.
     var queueTimer: NIODeadline?
     var isClosing = false
+    private let gauge = Gauge(label: "edge.observations")
+    private let recreated = Counter(label: "edge.observations.recreated")
+
+    /// One has come or gone.
+    func count() {
+        self.gauge.record(self.entries.count)
+    }
+
+    /// One is registered at its device's next connection.
+    func countRecreated() {
+        self.recreated.increment()
+    }
 }

@@ -70,7 +70,7 @@ extension ProblemKind {
             .userExists, .preconditionFailed, .targetTooLong, .unsupportedMediaType, .tooManyRequests,
             .tooManyInFlight, .tooManyStreams, .internalError, .methodNotImplemented, .notObservable, .deviceAnswer,
             .badDeviceAnswer, .outcomeUnknown, .offline, .moving, .deviceBusy, .overloaded, .unavailable,
-            .routesUnavailable, .noAnswer, .notStored:
+            .routesUnavailable, .noAnswer, .notStored, .signedOut:
             false
         }
     }

@@ -33,13 +33,14 @@ extension NorthboundResponder {
         // RFC 9110 §9.2.2. What the device gets is a POST, which says nothing about that.
         exchange.request.options.isIdempotent = scope.method == .put
         exchange.request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
-        if isStream { return try await self.observeDevice(exchange, &scope) }
+        if isStream, scope.method == .get { return try await self.observeDevice(exchange, &scope) }
 
         guard let answer = await self.ask(exchange.request, scope) else {
             scope.delivery = .unknown
             throw Problem(.noAnswer)
         }
-        return try self.answer(answer, to: exchange, &scope)
+        let result = try self.answer(answer, to: exchange, &scope)
+        return isStream && result.status == 200 ? Self.streamHead : result
     }
 
     /// What the client gets for an answer.

@@ -10,6 +10,7 @@ package struct RedisKeys: Sendable, Hashable {
         case generation = "generation"
         case token = "token:SHA256"
         case events = "events:UID"
+        case eventsSince = "events-since"
         case state = "state:{DI}"
         case edge = "edge:POD"
         case bus = "bus:TOPIC"
@@ -28,6 +29,7 @@ package struct RedisKeys: Sendable, Hashable {
     var generation: String { "\(self.prefix)generation" }
     func token(_ hash: [UInt8]) -> String { "\(self.prefix)token:\(hash.hexadecimal)" }
     func events(_ uid: String) -> String { "\(self.prefix)events:\(Self.escaped(uid))" }
+    var eventsSince: String { "\(self.prefix)events-since" }
     func state(_ di: String) -> String { "\(self.prefix)state:{\(Self.escaped(di))}" }
     /// The channel of an edge is this and its name.
     var edges: String { "\(self.prefix)edge:" }

@@ -112,6 +112,8 @@ package final class RedisEventLog: EventHistory {
     }
 
     private func pay() {
+        // What is sent to a server that stands still may be acted on later, each time it was sent.
+        guard self.client.isConnected else { return self.client.schedule(in: Self.pause) { self.pay() } }
         let payments = self.state.withLock { $0.debts.take(Self.paidAtOnce) }
         self.client.send(payments.map { self.command($0) }, deadline: self.deadline) { _, answers in
             let unpaid = zip(payments, answers).compactMap { payment, answer in

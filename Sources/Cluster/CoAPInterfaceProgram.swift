@@ -109,7 +109,7 @@ package enum CoAPInterfaceProgram: ServerProgram {
                 let gone =
                     switch change.named {
                     case .device(let di): [di]
-                    case .user(let uid): sessions.listed().filter { $0.uid == uid }.map(\.di)
+                    case .user(let uid): sessions.connected(of: uid)
                     case .mediator, .family: [DeviceID]()
                     }
                 sessions.endNow(change)

@@ -20,6 +20,7 @@ extension DeviceConnection {
         case .session(let found, let over): (session, connection) = (found, over)
         }
         self.logRelay(request, session)
+        defer { self.countObservations() }
         switch self.observations.join(Relay.towardsDevice(request), isShared: !request.isBatch, as: observer.id) {
         case .full:
             var plain = request
@@ -69,6 +70,7 @@ extension DeviceConnection {
     }
 
     private func heard(_ event: ObservationEvent, of id: ObservationTable.UpstreamID) {
+        defer { self.countObservations() }
         switch self.observations.heard(event, of: id) {
         case .nothing:
             break
@@ -83,6 +85,7 @@ extension DeviceConnection {
     /// The observer does not want to be told any more.
     func stopObserving(_ observer: Observer) {
         self.observers[observer.id] = nil
+        defer { self.countObservations() }
         switch self.observations.leave(observer.id) {
         case .nothing: break
         case .cancel(let id): self.upstreams.removeValue(forKey: id)?.handle.cancel()
@@ -90,12 +93,21 @@ extension DeviceConnection {
     }
 
     /// The session is over.
-    /// - Parameter response: the last word. With `Undelivered` it tells whoever observed to look for the device.
+    /// - Parameter response: the last word. Its `Undelivered` says whether whoever observed shall look for the device.
     func endObserved(with response: Response) {
         self.endWatching()
         let (observers, upstreams) = self.observations.endAll()
+        self.countObservations()
         for id in upstreams { self.upstreams.removeValue(forKey: id)?.handle.cancel() }
         for observer in observers { self.observers.removeValue(forKey: observer)?.tell(.ended(response)) }
+    }
+
+    private func countObservations() {
+        let (upstream, observers) = (self.observations.upstreamCount, self.observations.observerCount)
+        self.context.metrics.observed(
+            upstream: upstream - self.countedObservations.upstream,
+            observers: observers - self.countedObservations.observers)
+        self.countedObservations = (upstream, observers)
     }
 }
 

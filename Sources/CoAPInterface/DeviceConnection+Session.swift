@@ -124,7 +124,6 @@ extension DeviceConnection {
     func ended(_ session: Session, as state: Route.State?, isSuperseded: Bool = false) {
         self.context.sessions.leave(session)
         self.endStanding()
-        // Without a word of who may look for it: it is not to be expected back.
         self.endObserved(with: state == nil ? Relay.signedOut() : isSuperseded ? Relay.superseded() : Relay.offline())
         if self.isEntered {
             self.isEntered = false

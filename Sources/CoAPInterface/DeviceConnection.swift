@@ -30,6 +30,8 @@ final class DeviceConnection: ConnectionDelegate {
     var confirmedRevision: UInt64 = 0
     /// Who observes this device, while it has a session.
     var observations = ObservationTable()
+    /// What of them was counted last.
+    var countedObservations = (upstream: 0, observers: 0)
     var observers: [ObservationTable.ObserverID: Observer] = [:]
     var upstreams: [ObservationTable.UpstreamID: Upstream] = [:]
     /// What the gateway itself observes, for the states.

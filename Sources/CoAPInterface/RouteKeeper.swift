@@ -34,7 +34,7 @@ package final class RouteKeeper: Service {
     /// This process.
     package let pod: Pod
     let pods: (any PodDelivery)?
-    let events: (any EventLog)?
+    let events: (any EventHistory)?
     let clock: any WallClock
     let metrics: CoAPInterfaceMetrics
     let logger: Logger
@@ -51,7 +51,7 @@ package final class RouteKeeper: Service {
     ///   - onPause: closes what may be out of date after the pod slept: connections between programs, pending calls.
     package init(
         routes: any RouteStore, sessions: SessionTable, pod: Pod, pods: (any PodDelivery)? = nil,
-        events: (any EventLog)? = nil, clock: any WallClock = SystemWallClock(),
+        events: (any EventHistory)? = nil, clock: any WallClock = SystemWallClock(),
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger,
         onPause: @escaping @Sendable (TimeAmount) -> Void = { _ in }
     ) {

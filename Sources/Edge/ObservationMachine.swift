@@ -62,7 +62,7 @@ package struct ObservationMachine: Sendable {
         guard response.code.codeClass == 5 else { return false }
         return switch response.options.undelivered {
         case .noSession, .superseded, .moving, .unreachable, .routesUnavailable, .queueFull, .late, .overloaded: true
-        case .tooLarge, .tooManyInFlight: false
+        case .tooLarge, .tooManyInFlight, .signedOut: false
         case nil: response.options.unknownOutcome == .connectionLost
         }
     }

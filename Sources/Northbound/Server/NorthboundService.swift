@@ -66,7 +66,7 @@ package final class NorthboundService: Service {
             ) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(PlainHTTPRefuser(logger: logger))
-                    try channel.pipeline.syncOperations.addHandler(certificates.serverHandler())
+                    try channel.pipeline.syncOperations.addHandler(certificates.handshake().handler)
                     try channel.pipeline.syncOperations.addHandler(HandshakeDeadline())
                 }.flatMap { http.setup(channel: channel, logger: logger) }
             }

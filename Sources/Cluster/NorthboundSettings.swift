@@ -14,7 +14,7 @@ package struct NorthboundSettings: ServerConfiguration {
     package static let program = ProgramDescription(
         name: "northbound",
         abstract: "The HTTP API for people, apps and provisioning.",
-        settings: HTTPSettings.declarations + RequestSettings.declarations + RegistryLocation.declarations
+        settings: HTTPSettings.declarations + TLSSettings.sharedDeclarations + RequestSettings.declarations + RegistryLocation.declarations
             + RedisSettings.declarations + PodSettings.declarations + InternalSettings.declarations
             + ProcessSettings.declarations,
     )
@@ -24,6 +24,7 @@ package struct NorthboundSettings: ServerConfiguration {
         var reader = Self.program.reader(
             arguments: arguments, environment: environment, extra: [old.source], problems: old.problems)
         self.http = HTTPSettings(&reader)
+        self.http.fallBack(to: TLSSettings.sharedFiles(&reader))
         self.requests = RequestSettings(&reader)
         self.registry = RegistryLocation(&reader)
         self.redis = RedisSettings(&reader)

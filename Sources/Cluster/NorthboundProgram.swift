@@ -43,7 +43,9 @@ package enum NorthboundProgram: ServerProgram {
         return StartedProgram(
             ports: ["http": http.port, "admin": admin.port]
                 .merging(http.securePort.map { ["https": $0] } ?? [:]) { $1 },
-            services: [context.loops] + CertificateWatch.services(certificates) + reach.services + [follower, admin, http, EdgeStop(edge: edge)],
+            services: [context.loops] + CertificateWatch.services(certificates) + reach.services + [
+                follower, admin, http, EdgeStop(edge: edge),
+            ],
             details: ["pod": name])
     }
 

@@ -14,7 +14,8 @@ package struct NorthboundSettings: ServerConfiguration {
     package static let program = ProgramDescription(
         name: "northbound",
         abstract: "The HTTP API for people, apps and provisioning.",
-        settings: HTTPSettings.declarations + TLSSettings.sharedDeclarations + RequestSettings.declarations + RegistryLocation.declarations
+        settings: HTTPSettings.declarations + TLSSettings.sharedDeclarations + RequestSettings.declarations
+            + RegistryLocation.declarations
             + RedisSettings.declarations + PodSettings.declarations + InternalSettings.declarations
             + ProcessSettings.declarations,
     )

@@ -39,10 +39,10 @@ package struct TLSSettings: SettingsGroup {
 
     package static let declarations: [SettingDeclaration] =
         Self.sharedDeclarations + [
-        Keys.authorities.declaration,
-        Keys.clients.declaration,
-        Keys.revocations.declaration,
-    ]
+            Keys.authorities.declaration,
+            Keys.clients.declaration,
+            Keys.revocations.declaration,
+        ]
 
     package init(_ reader: inout SettingsReader) {
         self.files = Self.sharedFiles(&reader)

@@ -40,7 +40,7 @@ enum ClientHello {
 /// Puts a ClientHello together from however many segments and records it comes in. It changes no byte: whatever is no
 /// ClientHello, or too large for one, is the TLS library's to refuse.
 struct ClientHelloReader {
-    /// Of records and their headers together, in bytes. Those of today, with keys for after quantum computers, have 2000.
+    /// Of records and their headers together, in bytes. Those of today, with post-quantum keys, have 2000.
     static let limit = 16_384
 
     enum Verdict: Hashable {

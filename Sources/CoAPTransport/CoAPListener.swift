@@ -118,8 +118,8 @@ package final class CoAPListener: Sendable {
         try? await self.channel.close().get()
     }
 
-    /// Ends the connections of peers whose certificate does not hold any more: revoked, over, or of an authority that is
-    /// not trusted now. One timer for all of them.
+    /// Ends the connections of peers whose certificate does not hold any more: revoked, over, or of an authority that
+    /// is not trusted now. One timer for all of them.
     private func watch(_ certificates: ServerCertificates, every interval: TimeAmount) {
         let (channel, connections) = (self.channel, self.connections)
         certificates.whenTrustIsTaken {

@@ -121,8 +121,7 @@ private struct Certified {
         }
         let own = made.map { ServerCertificates.Files(certificate: $0.certificate, key: $0.key) }
         self.toDevices = try configuration.tls.certificates(sid: sid, otherwise: own, logger: logger)
-        self.overHTTP = try configuration.http.certificates(
-            otherwise: configuration.tls.files ?? own, logger: logger)
+        self.overHTTP = try configuration.http.certificates(otherwise: own, logger: logger)
     }
 }
 

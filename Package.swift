@@ -105,7 +105,7 @@ let package = Package(
             ]),
         // The programs' logic.
         library("RegistryReach", ["CoAP", "CBOR", "OCF", "Cloud", nioCore, logging, metrics, lifecycle]),
-        library("Edge", ["CoAP", "CBOR", "OCF", "Cloud", nioCore]),
+        library("Edge", ["CoAP", "CBOR", "OCF", "Cloud", nioCore, metrics]),
         library(
             "CoAPInterface",
             [

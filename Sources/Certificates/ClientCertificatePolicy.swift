@@ -9,7 +9,7 @@ struct ClientCertificatePolicy: VerifierPolicy {
     /// All certificates together, in bytes. An OCF device sends some 500 for each.
     static let sizeLimit = 16_384
 
-    let isRevoked: @Sendable (_ issuer: DistinguishedName, _ serial: ArraySlice<UInt8>) -> Bool
+    let isRevoked: @Sendable (CertificateID) -> Bool
 
     let verifyingCriticalExtensions: [ASN1ObjectIdentifier] = [.X509ExtensionID.extendedKeyUsage]
 
@@ -28,7 +28,7 @@ struct ClientCertificatePolicy: VerifierPolicy {
             guard Self.strongAlgorithms.contains(certificate.signatureAlgorithm) else {
                 return "it is signed with \(certificate.signatureAlgorithm)"
             }
-            if self.isRevoked(certificate.issuer, certificate.serialNumber.bytes) { return "it is revoked" }
+            if self.isRevoked(CertificateID(certificate)) { return "it is revoked" }
         }
         for issuer in chain.dropFirst() {
             // RFC 5280 §4.2.1.3: which RFC5280Policy leaves out.

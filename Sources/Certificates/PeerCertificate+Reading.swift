@@ -3,12 +3,12 @@ import SwiftASN1
 import X509
 
 extension PeerCertificate {
-    init(_ certificate: Certificate) {
+    /// - Parameter paths: what stood above it when it was checked, or all that may have.
+    init(_ own: Certificate, issuedBy paths: [IssuerPath]) {
         self.init(
-            uuid: Self.uuid(inCommonName: certificate.subject.onlyCommonName),
-            issuer: certificate.issuer.encoded,
-            serialNumber: Array(certificate.serialNumber.bytes),
-            notAfter: Int64(certificate.notValidAfter.timeIntervalSince1970))
+            uuid: Self.uuid(inCommonName: own.subject.onlyCommonName),
+            notAfter: min(own.end, paths.map(\.notAfter).min() ?? .max),
+            chain: [CertificateID(own)] + paths.flatMap(\.between), authorities: paths.map(\.authority))
     }
 
     /// The id behind `uuid:`, in lower case. Nothing else is let through: a name goes on into topics, headers and log
@@ -45,4 +45,9 @@ extension DistinguishedName {
         guard (try? serializer.serialize(self)) != nil else { return [] }
         return serializer.serializedBytes
     }
+}
+
+extension Certificate {
+    /// Seconds since 1970.
+    var end: Int64 { Int64(self.notValidAfter.timeIntervalSince1970) }
 }

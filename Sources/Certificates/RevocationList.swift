@@ -20,8 +20,7 @@ struct RevocationList: Sendable {
     }
 
     let issuer: DistinguishedName
-    /// Serial numbers without leading zeros.
-    let serials: Set<[UInt8]>
+    let revoked: Set<CertificateID>
     /// Seconds since 1970.
     let thisUpdate: Int64
     /// When the next list is due, at the latest; nil: it does not say.
@@ -33,7 +32,7 @@ struct RevocationList: Sendable {
         let body = try ListBody(unsigned.body, algorithm: unsigned.algorithm)
         try unsigned.check(issuer: body.issuer, authorities)
         self.issuer = body.issuer
-        self.serials = body.serials
+        self.revoked = body.revoked
         self.thisUpdate = body.thisUpdate
         self.nextUpdate = body.nextUpdate
     }
@@ -117,7 +116,7 @@ private struct ListBody {
     let issuer: DistinguishedName
     let thisUpdate: Int64
     let nextUpdate: Int64?
-    let serials: Set<[UInt8]>
+    let revoked: Set<CertificateID>
 
     init(_ node: ASN1Node, algorithm: ASN1Node) throws {
         var parts = try node.parts()[...]
@@ -141,10 +140,10 @@ private struct ListBody {
             self.nextUpdate = nil
         }
         if let entries = parts.first, entries.identifier == .sequence {
-            self.serials = try Self.serials(entries, mayHaveExtensions: isSecondVersion)
+            self.revoked = try Self.revoked(entries, by: self.issuer, mayHaveExtensions: isSecondVersion)
             parts.removeFirst()
         } else {
-            self.serials = []
+            self.revoked = []
         }
         if let tagged = parts.popFirst() {
             let tag = ASN1Identifier(tagWithNumber: 0, tagClass: .contextSpecific)
@@ -159,11 +158,14 @@ private struct ListBody {
         guard parts.isEmpty else { throw RevocationList.Unusable("there is more in it than a list has") }
     }
 
-    private static func serials(_ entries: ASN1Node, mayHaveExtensions: Bool) throws -> Set<[UInt8]> {
+    private static func revoked(
+        _ entries: ASN1Node, by issuer: DistinguishedName, mayHaveExtensions: Bool
+    ) throws -> Set<CertificateID> {
         guard case .constructed(let nodes) = entries.content else {
             throw RevocationList.Unusable("it is no list of revoked certificates")
         }
-        var serials: Set<[UInt8]> = []
+        let issuer = CertificateID.Issuer(issuer)
+        var revoked: Set<CertificateID> = []
         var count = 0
         for entry in nodes {
             count += 1
@@ -174,7 +176,7 @@ private struct ListBody {
             guard (2...3).contains(parts.count) else { throw RevocationList.Unusable("an entry of it is malformed") }
             let serial = try ArraySlice<UInt8>(derEncoded: parts[0])
             guard serial.count <= 64 else { throw RevocationList.Unusable("a serial number of it is too long") }
-            serials.insert(Self.plain(serial))
+            revoked.insert(CertificateID(issuer: issuer, serial: serial))
             _ = try parts[1].seconds()
             if parts.count == 3 {
                 guard mayHaveExtensions else { throw RevocationList.Unusable("an entry of it is malformed") }
@@ -182,13 +184,7 @@ private struct ListBody {
                 try Self.refuseCritical(parts[2], known: [[2, 5, 29, 21]])
             }
         }
-        return serials
-    }
-
-    /// Without leading zeros.
-    static func plain(_ serial: some Collection<UInt8>) -> [UInt8] {
-        let rest = Array(serial.drop { $0 == 0 })
-        return rest.isEmpty ? [0] : rest
+        return revoked
     }
 
     private static func refuseCritical(_ extensions: ASN1Node, known: [ASN1ObjectIdentifier]) throws {
@@ -203,7 +199,11 @@ private struct ListBody {
 }
 
 extension RevocationList {
-    func revokes(_ serial: some Collection<UInt8>) -> Bool { self.serials.contains(ListBody.plain(serial)) }
+    /// A serial number without leading zeros.
+    static func plain(_ serial: some Collection<UInt8>) -> [UInt8] {
+        let rest = Array(serial.drop { $0 == 0 })
+        return rest.isEmpty ? [0] : rest
+    }
 }
 
 extension ASN1Node {

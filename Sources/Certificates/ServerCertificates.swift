@@ -2,7 +2,6 @@ package import Logging
 import Metrics
 package import NIOCore
 import NIOPosix
-package import NIOSSL
 import Synchronization
 
 /// What one listener shows, and whom it lets in: certificate, key, authorities and revocation lists, from files that
@@ -40,6 +39,9 @@ package final class ServerCertificates: Sendable {
     let logger: Logger
     private let interval: TimeAmount
     private let schedule: ReloadSchedule
+    /// For the keys of session tickets.
+    let forgetting: ReloadSchedule
+    let paths = Mutex(IssuerPaths())
     let identity: ReloadedFiles<ServerIdentity>
     /// Nil: clients show no certificates.
     let authorities: ReloadedFiles<TrustedAuthorities>?
@@ -63,6 +65,7 @@ package final class ServerCertificates: Sendable {
         self.logger = logger
         self.interval = interval
         self.schedule = ReloadSchedule(interval: interval)
+        self.forgetting = ReloadSchedule(interval: interval)
         self.identity = try ReloadedFiles(
             paths: { [files.certificate, files.key] },
             load: { () throws(CertificateError) in
@@ -100,15 +103,9 @@ package final class ServerCertificates: Sendable {
     package var notAfter: Int64 { self.identity.value.notAfter }
 
     /// For a connection that was accepted.
-    package func serverHandler() -> NIOSSLServerHandler {
+    package func handshake() -> ServerHandshake {
         self.schedule.lookIfDue { self.reloadIfChanged() }
-        let context = self.identity.value.context
-        guard let authorities = self.authorities?.value else { return NIOSSLServerHandler(context: context) }
-        return NIOSSLServerHandler(
-            context: context,
-            customVerificationCallbackWithMetadata: { shown, promise in
-                promise.completeWithTask { await self.verify(shown, authorities) }
-            })
+        return ServerHandshake(self, self.identity.value.context, self.authorities?.value)
     }
 
     /// Looks for changed files until it is cancelled, connections or none.
@@ -121,9 +118,9 @@ package final class ServerCertificates: Sendable {
         }
     }
 
-    /// Has `handler` called whenever certificates have been revoked since the last look, on a thread that is no event
-    /// loop's. Connections of those that `isRevoked` names are then to be ended.
-    package func whenRevocationsChange(_ handler: @escaping @Sendable () -> Void) {
+    /// Has `handler` called whenever certificates have been revoked or authorities been taken away since the last look,
+    /// on a thread that is no event loop's. Connections of those that `fault` names are then to be ended.
+    package func whenTrustIsTaken(_ handler: @escaping @Sendable () -> Void) {
         self.handlers.withLock { $0.append(handler) }
     }
 
@@ -133,35 +130,39 @@ package final class ServerCertificates: Sendable {
     package func reloadIfChanged() {
         self.tell(self.identity.look(), of: "the certificate", self.files.certificate)
         var forgets = false
+        var takesTrust = false
         if let authorities = self.authorities {
             let outcome = authorities.look()
-            if case .replaced = outcome { forgets = true }
+            if case .replaced(let old) = outcome {
+                forgets = true
+                takesTrust = !old.ids.isSubset(of: authorities.value.ids)
+            }
             self.tell(outcome, of: "the authorities", self.files.authorities.joined(separator: ", "))
         }
-        var hasNew = false
         for (path, lists) in self.revocations {
             let outcome = lists.look()
             if case .replaced(let old) = outcome {
-                hasNew = hasNew || Self.isMore(lists.value, than: old)
+                takesTrust = takesTrust || Self.isMore(lists.value, than: old)
             }
             self.tell(outcome, of: "the list of revoked certificates", path)
         }
-        if forgets || hasNew {
-            do {
-                try self.identity.replace { try $0.forgettingSessions() }
-            } catch {
-                self.logger.warning("old TLS sessions cannot be forgotten", metadata: ["reason": "\(error)"])
-            }
-        }
+        if forgets || takesTrust { self.forgetSessions() }
         self.speakOfExpiry()
-        guard hasNew else { return }
+        guard takesTrust else { return }
         for handler in self.handlers.withLock({ $0 }) { handler() }
     }
 
     private static func isMore(_ new: [RevocationList], than old: [RevocationList]) -> Bool {
-        new.contains { list in
-            let before = old.filter { $0.issuer == list.issuer }
-            return list.serials.contains { serial in !before.contains { $0.serials.contains(serial) } }
+        new.contains { list in list.revoked.contains { id in !old.contains { $0.revoked.contains(id) } } }
+    }
+
+    /// Gives session tickets new keys: sessions begun before are not resumed.
+    func forgetSessions() {
+        do {
+            try self.identity.replace { try $0.forgettingSessions() }
+            self.paths.withLock { $0 = IssuerPaths() }
+        } catch {
+            self.logger.warning("old TLS sessions cannot be forgotten", metadata: ["reason": "\(error)"])
         }
     }
 

@@ -8,6 +8,13 @@ struct TrustedAuthorities: Sendable {
 
     let certificates: [Certificate]
     let store: CertificateStore
+    let ids: Set<CertificateID>
+
+    init(_ certificates: [Certificate]) {
+        self.certificates = certificates
+        self.store = CertificateStore(certificates)
+        self.ids = Set(certificates.map(CertificateID.init(authority:)))
+    }
 
     static func load(_ paths: [String]) throws(CertificateError) -> TrustedAuthorities {
         var certificates: [Certificate] = []
@@ -21,7 +28,7 @@ struct TrustedAuthorities: Sendable {
             throw CertificateError(
                 path: paths.joined(separator: ", "), reason: "there is no authority in it, so no client could get in")
         }
-        return TrustedAuthorities(certificates: certificates, store: CertificateStore(certificates))
+        return TrustedAuthorities(certificates)
     }
 
     /// The files themselves and, of folders, what has the name of a certificate.

@@ -50,6 +50,12 @@ package struct EventLogID: Hashable, Comparable, Sendable {
         return self
     }
 
+    /// Whether the other's number is the next: none is missing in between. Numbers come from outside too, so none is
+    /// added to.
+    package func isFollowed(by other: EventLogID) -> Bool {
+        other.number > 0 && other.number - 1 == self.number
+    }
+
     package static func < (one: EventLogID, other: EventLogID) -> Bool {
         (one.milliseconds, one.number) < (other.milliseconds, other.number)
     }

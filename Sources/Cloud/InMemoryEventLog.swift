@@ -76,12 +76,6 @@ package final class InMemoryEventLog: EventHistory {
         listener?(uid)
     }
 
-    package func events(
-        of uid: UserID, after id: String?, limit: Int
-    ) async throws(RouteStoreUnavailable) -> [LoggedEvent] {
-        self.kept(uid, after: id.flatMap { EventLogID($0) } ?? .start, limit: limit).events
-    }
-
     package func last(of uid: UserID) async throws(RouteStoreUnavailable) -> EventLogID {
         self.state.withLock { $0.end(of: uid) }
     }
@@ -96,7 +90,7 @@ package final class InMemoryEventLog: EventHistory {
         if let first = events.first.flatMap({ EventLogID($0.id) }),
             let last = events.last.flatMap({ EventLogID($0.id) })
         {
-            return EventPage(events: events, gap: isLost || first.number != place.number + 1, last: last)
+            return EventPage(events: events, gap: isLost || !place.isFollowed(by: first), last: last)
         }
         return EventPage(events: [], gap: isLost || end.number != place.number, last: end)
     }

@@ -109,8 +109,16 @@ package enum CoAPInterfaceProgram: ServerProgram {
         ChangeFollower(
             reach.balancer, caller: "coap-interface", cache: reach.cache, logger: context.logger("changes"),
             changed: { change in
+                // Of a deleted user the devices that are connected here are known: what others said cannot be read any
+                // more, and ends with its time.
+                let gone =
+                    switch change.named {
+                    case .device(let di): [di]
+                    case .user(let uid): sessions.connected(of: uid)
+                    case .mediator, .family: [DeviceID]()
+                    }
                 sessions.endNow(change)
-                if change.kind == .device { states?.forget(DeviceID(stored: change.subject)) }
+                if let states { for di in gone { states.forget(di) } }
             },
             sessions: { sessions.logins(missedUpTo: $0) })
     }

@@ -29,12 +29,13 @@ package enum NorthboundProgram: ServerProgram {
             timeout: settings.requests.timeout)
         let streams = OpenStreams()
         let accessLog = context.accessLog("northbound")
+        let certificates = try settings.http.certificates(logger: context.logger("tls"))
         let http = try await context.bindHTTP(
             settings.http.northbound(settings.process, timeout: settings.requests),
             registry: RegistryClient(reach.registry), devices: edge, presence: reach.routes,
             sessions: EndedByChanges(), events: RedisEventLog(client: reach.redis), streams: streams,
             states: RedisStateStore(client: reach.redis), keys: RedisKeyedAnswerStore(client: reach.redis),
-            certificates: try settings.http.certificates(logger: context.logger("tls")), accessLog: accessLog)
+            certificates: certificates, accessLog: accessLog)
         let hurry = Hurry()
         let drain = ServeOn(
             for: settings.drain.propagation, readiness: context.readiness, hurry: hurry,
@@ -48,7 +49,9 @@ package enum NorthboundProgram: ServerProgram {
         return StartedProgram(
             ports: ["http": http.port, "admin": admin.port]
                 .merging(http.securePort.map { ["https": $0] } ?? [:]) { $1 },
-            services: [context.loops] + reach.services + [follower, admin, http, EdgeStop(edge: edge), drain],
+            services: [context.loops] + CertificateWatch.services(certificates) + reach.services + [
+                follower, admin, http, EdgeStop(edge: edge), drain,
+            ],
             details: ["pod": name], hurry: hurry)
     }
 

@@ -15,7 +15,8 @@ package struct NorthboundSettings: ServerConfiguration {
     package static let program = ProgramDescription(
         name: "northbound",
         abstract: "The HTTP API for people, apps and provisioning.",
-        settings: HTTPSettings.declarations + RequestSettings.declarations + DrainSettings.declarations
+        settings: HTTPSettings.declarations + TLSSettings.sharedDeclarations + RequestSettings.declarations
+            + DrainSettings.declarations
             + RegistryLocation.declarations
             + RedisSettings.declarations + PodSettings.declarations + InternalSettings.declarations
             + ProcessSettings.declarations,
@@ -25,6 +26,7 @@ package struct NorthboundSettings: ServerConfiguration {
         var reader = Self.program.reader(
             arguments: arguments, environment: environment, old: Self.oldNames(in: environment))
         self.http = HTTPSettings(&reader)
+        self.http.fallBack(to: TLSSettings.sharedFiles(&reader))
         self.requests = RequestSettings(&reader)
         self.drain = DrainSettings(&reader)
         self.registry = RegistryLocation(&reader)

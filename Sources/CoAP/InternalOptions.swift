@@ -66,6 +66,8 @@ package enum Undelivered: UInt8, Sendable, Hashable, CaseIterable {
     case overloaded = 9
     /// Nobody can say at the moment where the device is.
     case routesUnavailable = 10
+    /// The device signed out, or its right was taken away: it is not to be looked for.
+    case signedOut = 11
 }
 
 /// Why nobody knows what became of a request that was delivered.

@@ -57,6 +57,13 @@ package struct Response: Hashable, Sendable {
         self.init(code, options: options, payload: ByteBuffer(string: diagnostic))
     }
 
+    /// The same in bytes of its own, for who keeps it: what was received keeps all that was read with it.
+    package func compacted() -> Response {
+        Response(
+            self.code, options: self.options.compacted(),
+            payload: self.payload.map { ByteBuffer(bytes: $0.readableBytesView) })
+    }
+
     /// The diagnostic text, if this is an error that carries one.
     package var diagnostic: String? {
         guard !self.code.isSuccess, self.options.contentFormat == nil, let payload = self.payload else { return nil }

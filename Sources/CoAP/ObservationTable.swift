@@ -61,6 +61,7 @@ package struct ObservationTable {
         /// In the order they came.
         var observers: [ObserverID]
         var last: Response?
+        let isShared: Bool
         var isOpen = true
     }
 
@@ -77,16 +78,20 @@ package struct ObservationTable {
     package var upstreamCount: Int { self.upstreams.count }
     package var observerCount: Int { self.observers.count }
     package func has(_ id: UpstreamID) -> Bool { self.upstreams[id] != nil }
+    /// What the device said last.
+    package func last(of id: UpstreamID) -> Response? { self.upstreams[id]?.last }
 
     // MARK: Observers
 
     /// - Parameters:
     ///   - request: as upstream is to see it, without Observe, and without what does not matter to the answer.
+    ///   - isShared: false where what is said last may be a part of the whole only: whoever comes later has to be told
+    ///     of all, so each gets an observation of its own.
     ///   - observer: not in the table yet.
-    package mutating func join(_ request: Request, as observer: ObserverID) -> JoinAction {
+    package mutating func join(_ request: Request, isShared: Bool = true, as observer: ObserverID) -> JoinAction {
         guard self.observers.count < self.limits.observers else { return .full }
         let key = Self.key(of: request)
-        if let id = self.keys[key] {
+        if isShared, let id = self.keys[key] {
             self.upstreams[id]?.observers.append(observer)
             self.observers[observer] = id
             return self.upstreams[id]?.last.map { .tell($0) } ?? .wait
@@ -94,8 +99,8 @@ package struct ObservationTable {
         guard self.upstreams.count < self.limits.upstream else { return .full }
         self.next += 1
         let id = UpstreamID(rawValue: self.next)
-        self.keys[key] = id
-        self.upstreams[id] = Upstream(key: key, observers: [observer], last: nil)
+        if isShared { self.keys[key] = id }
+        self.upstreams[id] = Upstream(key: key, observers: [observer], last: nil, isShared: isShared)
         self.observers[observer] = id
         var options = key
         options.observe = 0
@@ -123,7 +128,7 @@ package struct ObservationTable {
     package mutating func setOpen(_ isOpen: Bool, _ id: UpstreamID) {
         guard let upstream = self.upstreams[id], upstream.isOpen != isOpen else { return }
         self.upstreams[id]?.isOpen = isOpen
-        if isOpen, self.keys[upstream.key] == nil { self.keys[upstream.key] = id }
+        if isOpen, upstream.isShared, self.keys[upstream.key] == nil { self.keys[upstream.key] = id }
         if !isOpen, self.keys[upstream.key] == id { self.keys[upstream.key] = nil }
     }
 
@@ -132,7 +137,7 @@ package struct ObservationTable {
         guard let upstream = self.upstreams[id] else { return .nothing }
         switch event {
         case .notified(let response):
-            self.upstreams[id]?.last = response
+            self.upstreams[id]?.last = response.compacted()
             return .tell(upstream.observers, response)
         case .ended(let response):
             self.remove(id, upstream)
@@ -157,6 +162,6 @@ package struct ObservationTable {
     private static func key(of request: Request) -> Options {
         var options = request.options
         options.removeAll { $0.isNoCacheKey || $0 == .observe || $0 == .eTag }
-        return options
+        return options.compacted()
     }
 }

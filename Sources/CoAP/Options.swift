@@ -52,7 +52,7 @@ package struct Options: Hashable, Sendable {
     package var longestValue: Int { self.storage.lazy.map(\.value.readableBytes).max() ?? 0 }
 
     /// The same with values in bytes of their own: those of a message keep all that was read with it.
-    func compacted() -> Options {
+    package func compacted() -> Options {
         var bytes = ByteBuffer()
         bytes.reserveCapacity(self.storage.reduce(0) { $0 + $1.value.readableBytes })
         for option in self.storage { bytes.writeImmutableBuffer(option.value) }

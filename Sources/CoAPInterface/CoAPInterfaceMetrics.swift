@@ -2,7 +2,6 @@ import CoAP
 import CoAPTransport
 import Metrics
 import ServiceShell
-import Synchronization
 
 /// What the CoAP interface counts. Labels come from closed sets only: never a device, a user or a path as sent.
 package final class CoAPInterfaceMetrics: Sendable {
@@ -34,8 +33,9 @@ package final class CoAPInterfaceMetrics: Sendable {
     private let assertions = CounterCache<Assertion>(label: "routes.assertions") { [("outcome", $0.rawValue)] }
     private let notices = CounterCache<Notice>(label: "routes.notices") { [("outcome", $0.rawValue)] }
     private let duration = Timer(label: "coap.request.duration")
-    private let active = Mutex(0)
-    private let activeGauge = Gauge(label: "coap.sessions.active")
+    private let active = LevelGauge(label: "coap.sessions.active")
+    private let upstream = LevelGauge(label: "coap.observations.upstream")
+    private let observers = LevelGauge(label: "coap.observations.observers")
     private let takeovers = Counter(label: "coap.sessions.takeovers")
     private let contested = Counter(label: "coap.sessions.contested")
     private let unwritten = Counter(label: "coap.sessions.unwritten")
@@ -74,20 +74,18 @@ package final class CoAPInterfaceMetrics: Sendable {
     func isDraining(_ isDraining: Bool) { self.draining.record(isDraining ? 1 : 0) }
 
     func sessionBegan(tookOver: Bool) {
-        self.changeActive(by: 1)
+        self.active.change(by: 1)
         if tookOver { self.takeovers.increment() }
     }
 
     func sessionEnded() {
-        self.changeActive(by: -1)
+        self.active.change(by: -1)
     }
 
-    private func changeActive(by difference: Int) {
-        // Recorded under the lock, lest an older value overtake a newer one and stay.
-        self.active.withLock { count in
-            count += difference
-            self.activeGauge.record(count)
-        }
+    /// By how many more or fewer resources a device is observed, and by how many observers.
+    func observed(upstream: Int, observers: Int) {
+        self.upstream.change(by: upstream)
+        self.observers.change(by: observers)
     }
 }
 

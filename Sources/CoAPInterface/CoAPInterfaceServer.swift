@@ -1,4 +1,3 @@
-import Certificates
 package import CoAP
 package import CoAPTransport
 package import NIOCore
@@ -73,18 +72,7 @@ package struct CoAPInterfaceServer: Service {
                 throw DevicePortError(scheme: port.transport.scheme, port: port.port, underlying: error)
             }
         }
-        let server = CoAPInterfaceServer(listeners: listeners, context: context, stopGrace: stopGrace)
-        server.watchRevocations(of: ports)
-        return server
-    }
-
-    /// A connection whose certificate is revoked while it lasts is ended.
-    private func watchRevocations(of ports: [DevicePort]) {
-        for (port, own) in zip(ports, self.listeners) {
-            guard let certificates = port.transport.certificates else { continue }
-            let listener = own.listener
-            certificates.whenRevocationsChange { listener.abortRevoked(certificates.isRevoked) }
-        }
+        return CoAPInterfaceServer(listeners: listeners, context: context, stopGrace: stopGrace)
     }
 
     /// The port of CoAP over TCP; 0 if there is none.

@@ -2,6 +2,7 @@ import Cloud
 import CoAP
 import CoAPTransport
 import NIOCore
+import OCF
 
 // The device is observed: what `ObservationTable` decides is done here.
 
@@ -19,7 +20,8 @@ extension DeviceConnection {
         case .session(let found, let over): (session, connection) = (found, over)
         }
         self.logRelay(request, session)
-        switch self.observations.join(Relay.towardsDevice(request), as: observer.id) {
+        defer { self.countObservations() }
+        switch self.observations.join(Relay.towardsDevice(request), isShared: !request.isBatch, as: observer.id) {
         case .full:
             var plain = request
             plain.options.observe = nil
@@ -42,7 +44,6 @@ extension DeviceConnection {
         let record = self.relayRecord(of: request, session)
         let this = NIOLoopBound(self, eventLoop: connection.eventLoop)
         let isFirst = NIOLoopBoundBox(true, eventLoop: connection.eventLoop)
-        let states = self.context.states
         let subject = StateKeeper.Subject(of: upstream, di: session.di)
         let handle = connection.observe(
             upstream, deadline: deadline ?? .now() + self.context.requestTimeout
@@ -52,16 +53,24 @@ extension DeviceConnection {
                 isFirst.value = false
                 record(event.response)
             }
-            if case .notified(let response) = event {
-                states?.heard(response, of: subject, in: session)
-            }
+            this.value.takeDown(event.response, of: id, subject, in: session)
             this.value.heard(event, of: id)
         }
         // It may be over before it had begun.
-        if self.observations.has(id) { self.upstreams[id] = handle }
+        if self.observations.has(id) { self.upstreams[id] = Upstream(handle: handle, subject: subject) }
+    }
+
+    /// Also what a device answers that will not be observed: that is its state too.
+    private func takeDown(
+        _ response: Response, of id: ObservationTable.UpstreamID, _ subject: StateKeeper.Subject, in session: Session
+    ) {
+        // What a session says that is over may be of a device that is registered no more.
+        guard let states = self.context.states, self.machine.session?.epoch == session.epoch else { return }
+        self.upstreams[id]?.note = states.heard(response, of: subject, in: session)
     }
 
     private func heard(_ event: ObservationEvent, of id: ObservationTable.UpstreamID) {
+        defer { self.countObservations() }
         switch self.observations.heard(event, of: id) {
         case .nothing:
             break
@@ -76,20 +85,38 @@ extension DeviceConnection {
     /// The observer does not want to be told any more.
     func stopObserving(_ observer: Observer) {
         self.observers[observer.id] = nil
+        defer { self.countObservations() }
         switch self.observations.leave(observer.id) {
         case .nothing: break
-        case .cancel(let id): self.upstreams.removeValue(forKey: id)?.cancel()
+        case .cancel(let id): self.upstreams.removeValue(forKey: id)?.handle.cancel()
         }
     }
 
     /// The session is over.
-    /// - Parameter response: the last word. With `Undelivered` it tells whoever observed to look for the device.
+    /// - Parameter response: the last word. Its `Undelivered` says whether whoever observed shall look for the device.
     func endObserved(with response: Response) {
-        self.watched = [:]
+        self.endWatching()
         let (observers, upstreams) = self.observations.endAll()
-        for id in upstreams { self.upstreams.removeValue(forKey: id)?.cancel() }
+        self.countObservations()
+        for id in upstreams { self.upstreams.removeValue(forKey: id)?.handle.cancel() }
         for observer in observers { self.observers.removeValue(forKey: observer)?.tell(.ended(response)) }
     }
+
+    private func countObservations() {
+        let (upstream, observers) = (self.observations.upstreamCount, self.observations.observerCount)
+        self.context.metrics.observed(
+            upstream: upstream - self.countedObservations.upstream,
+            observers: observers - self.countedObservations.observers)
+        self.countedObservations = (upstream, observers)
+    }
+}
+
+/// One observation at the device.
+struct Upstream {
+    let handle: ObservationHandle
+    let subject: StateKeeper.Subject
+    /// Of what was said last, if it is kept.
+    var note: StateKeeper.Note?
 }
 
 extension ObservationEvent {

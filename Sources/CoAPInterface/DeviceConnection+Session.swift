@@ -81,7 +81,7 @@ extension DeviceConnection {
             self.context.keeper.noteSignedIn(session, peer: self.connection?.peerAddress ?? "unknown")
             self.context.metrics.sessionBegan(tookOver: tookOver)
             self.answerGrant()
-            self.watchStates()
+            self.linksMayBeOthers()
         case .beaten:
             self.context.routes.drop(session.di, pod: self.context.keeper.pod, epoch: session.epoch)
             guard self.machine.session?.epoch == session.epoch else { return }
@@ -130,7 +130,6 @@ extension DeviceConnection {
         let wasMoving = self.moving.isUnderWay
         defer { self.moveEnded(by: end) }
         self.endStanding()
-        // Without a word of who may look for it: it is not to be expected back.
         self.endObserved(with: state == nil ? Relay.signedOut() : isSuperseded ? Relay.superseded() : Relay.offline())
         if self.isEntered {
             self.isEntered = false

@@ -117,6 +117,6 @@ extension DeviceConnection {
             return
         }
         self.context.keeper.linksWatch.changed(session.uid)
-        if request.method == .post { self.watchStates() }
+        self.linksMayBeOthers()
     }
 }

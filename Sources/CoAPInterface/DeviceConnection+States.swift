@@ -4,14 +4,38 @@ import CoAP
 import CoAPTransport
 import NIOCore
 
-// With `STORED_STATE=observe` the gateway itself observes what the device has published, so that it has its last state.
+// With `STORED_STATE=observe` the gateway itself observes what the device has published, so that it has its last state:
+// what `StateWatch` decides is done here.
 
 extension DeviceConnection {
-    /// The device has signed in, or published: what there is to observe may be more than it was.
-    func watchStates() {
-        guard let states = self.context.states, states.mode == .observe, let session = self.machine.session,
-            session.kind == .device, self.isEntered
+    /// Devices that sign in together are not all looked at together.
+    private static let jitter: TimeAmount = .seconds(2)
+
+    /// The device has signed in, published or taken back: what there is to observe may be something else.
+    func linksMayBeOthers() {
+        self.watch.published()
+        self.watchStates(after: .nanoseconds(.random(in: 0...Self.jitter.nanoseconds)))
+    }
+
+    /// Looks for what there is to observe, at this time at the latest.
+    private func watchStates(after pause: TimeAmount) {
+        guard self.context.states?.mode == .observe, let session = self.machine.session, session.kind == .device,
+            let eventLoop = self.connection?.eventLoop
         else { return }
+        let time = NIODeadline.now() + pause
+        if let watchDeadline = self.watchDeadline, watchDeadline <= time { return }
+        self.watchTimer?.cancel()
+        self.watchDeadline = time
+        self.watchTimer = eventLoop.assumeIsolated().scheduleTask(deadline: time) {
+            self.watchDeadline = nil
+            self.watchTimer = nil
+            self.listStates()
+        }
+    }
+
+    /// Asks the registry which links there are.
+    private func listStates() {
+        guard let session = self.machine.session, session.kind == .device, self.isEntered else { return }
         var options = Options()
         options.path = ["oic", "res"]
         options.queries = ["di=\(session.di.text)"]
@@ -21,18 +45,33 @@ extension DeviceConnection {
         options.requestID = "states-\(session.epoch)"
         options.deadlineMilliseconds = UInt32(clamping: self.context.registryTimeout.nanoseconds / 1_000_000)
         self.ask(self.context.registry, Request(.get, options: options)) { this, response in
-            guard this.machine.session?.epoch == session.epoch, response.code == .content,
+            guard this.machine.session?.epoch == session.epoch else { return }
+            guard response.code == .content,
                 let links = response.payload.flatMap({ try? DataItem(decoding: $0) })?.elements
-            else { return }
-            for watched in WatchedLinks.chosen(from: links, of: session.di) {
-                this.watch(watched, of: session)
-            }
+            else { return this.perform(this.watch.unlisted(response)) }
+            for link in this.watch.listed(links, of: session.di) { this.unwatch(link) }
+            this.watchNext()
         }
     }
 
-    private func watch(_ link: WatchedLink, of session: Session) {
-        guard self.watched[link] == nil, self.watched.count < StoredStateLimits.observedPerDevice,
-            let eventLoop = self.connection?.eventLoop
+    private func perform(_ action: StateWatch.EndAction) {
+        switch action {
+        case .proceed: self.watchNext()
+        case .retry(let pause, let proceeds):
+            self.watchStates(after: pause)
+            if proceeds { self.watchNext() }
+        }
+    }
+
+    private func unwatch(_ link: WatchedLink) {
+        guard let observer = self.watched.removeValue(forKey: link) else { return }
+        observer.cancel()
+        self.stopObserving(observer)
+    }
+
+    private func watchNext() {
+        guard let session = self.machine.session, let eventLoop = self.connection?.eventLoop,
+            let link = self.watch.next()
         else { return }
         var options = Options()
         options.path = [session.di.text] + link.path
@@ -43,42 +82,54 @@ extension DeviceConnection {
         options.fence = Fence(epoch: session.epoch, uid: session.uid.text)
         options.requestID = "states-\(session.epoch)"
         let this = NIOLoopBound(self, eventLoop: eventLoop)
+        // What it says is taken down where it comes in.
         let observer = Observer { event in
-            // What it says is taken down where it comes in. One that cannot be observed is asked again when the device
-            // publishes anew.
-            guard case .ended = event else { return }
-            this.onLoop { $0.watched[link] = nil }
+            // Never within the call that told it.
+            eventLoop.execute { this.value.heard(event, ofWatched: link, in: session) }
         }
         self.watched[link] = observer
         self.observe(Request(.get, options: options), of: session.di, deadline: nil, by: observer)
     }
-}
 
-/// One resource that is observed for its state.
-struct WatchedLink: Hashable, Sendable {
-    var path: [String]
-    var queries: [String] = []
-}
-
-/// Chooses what to observe of what a device has published.
-enum WatchedLinks {
-    private static let all: LinkPolicy = [.discoverable, .observable]
-
-    /// One batch of everything where the device offers it, else each link for itself (OCF Core §7.6.3.3).
-    static func chosen(from links: [DataItem], of di: DeviceID) -> [WatchedLink] {
-        let prefix = "/\(di.text)"
-        var chosen: [WatchedLink] = []
-        for link in links {
-            guard let href = link["href"]?.string, href.hasPrefix(prefix),
-                let bits = link["p"]?["bm"]?.integer, LinkPolicy(rawValue: Int(bits)).isSuperset(of: Self.all),
-                let path = StateKeeper.path(of: String(href.dropFirst(prefix.count)), di: di)
-            else { continue }
-            let interfaces = link["if"]?.elements?.compactMap(\.string) ?? []
-            if path == ["oic", "res"], interfaces.contains("oic.if.b") {
-                return [WatchedLink(path: path, queries: ["if=oic.if.b"])]
+    private func heard(_ event: ObservationEvent, ofWatched link: WatchedLink, in session: Session) {
+        guard self.machine.session?.epoch == session.epoch, self.watched[link] != nil else { return }
+        switch event {
+        case .notified(let response):
+            guard self.watch.notified(link) else { return }
+            if link == .batch, !StateKeeper.isBatch(response) {
+                // A device that does not know the interface may answer with its default one.
+                self.unwatch(link)
+                return self.perform(self.watch.refused(link))
             }
-            chosen.append(WatchedLink(path: path))
+            self.watchNext()
+        case .ended(let response):
+            self.watched[link] = nil
+            self.perform(self.watch.ended(link, with: response))
         }
-        return Array(chosen.prefix(StoredStateLimits.observedPerDevice))
+    }
+
+    /// The session is over, and with it what was observed.
+    func endWatching() {
+        self.watched = [:]
+        self.watch = StateWatch()
+        self.watchTimer?.cancel()
+        self.watchTimer = nil
+        self.watchDeadline = nil
+    }
+
+    /// The store may have lost what it had: it is given again what the device said last.
+    func keepStatesAgain() {
+        guard let states = self.context.states, let session = self.machine.session else { return }
+        for (id, upstream) in self.upstreams {
+            guard case .resource = upstream.subject, let note = upstream.note,
+                let response = self.observations.last(of: id)
+            else { continue }
+            states.said(response, of: upstream.subject, in: session, note)
+        }
+        guard self.watched[.batch] != nil else { return }
+        // The last batch need not have everything in it: the first one has.
+        self.unwatch(.batch)
+        self.watch.cancelled(.batch)
+        self.watchNext()
     }
 }

@@ -30,10 +30,15 @@ final class DeviceConnection: ConnectionDelegate {
     var confirmedRevision: UInt64 = 0
     /// Who observes this device, while it has a session.
     var observations = ObservationTable()
+    /// What of them was counted last.
+    var countedObservations = (upstream: 0, observers: 0)
     var observers: [ObservationTable.ObserverID: Observer] = [:]
-    var upstreams: [ObservationTable.UpstreamID: ObservationHandle] = [:]
+    var upstreams: [ObservationTable.UpstreamID: Upstream] = [:]
     /// What the gateway itself observes, for the states.
+    var watch = StateWatch()
     var watched: [WatchedLink: Observer] = [:]
+    var watchTimer: Scheduled<Void>?
+    var watchDeadline: NIODeadline?
     /// How the session is asked to go elsewhere, and who wants to know how that ends.
     var moving = SessionMove()
     var movers: [@Sendable (MoveNews) -> Void] = []
@@ -101,6 +106,7 @@ final class DeviceConnection: ConnectionDelegate {
     func connectionEnded(_ end: ConnectionEnd) {
         self.hasEnded = true
         self.timer?.cancel()
+        self.watchTimer?.cancel()
         for id in Array(self.standing.keys) { self.cancelStanding(id) }
         if let session = self.machine.endSession(now: .now()) {
             self.ended(session, as: .left, by: end)

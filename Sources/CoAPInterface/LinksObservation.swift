@@ -38,7 +38,7 @@ package struct LinksObservation {
         // RFC 7641 §4.2: an error ends it.
         guard response.code.isSuccess else { return .end(response) }
         if let told = self.told, told.showsTheSame(as: response) { return .nothing }
-        self.told = response
+        self.told = response.compacted()
         return .tell(response)
     }
 }

@@ -5,16 +5,8 @@ import Synchronization
 /// Tells connections of this pod that the links of an owner may have changed: at once where it happened on this pod,
 /// else from the owner's event log, which is looked at while somebody observes.
 package final class LinksWatch: Sendable {
-    private struct Owner {
-        /// The last event that was seen.
-        var last: String?
-        /// Whether nothing can have been missed since the last look.
-        var isCurrent = false
-        var subscribers: [UInt64: @Sendable () -> Void] = [:]
-    }
-
     private struct State {
-        var owners: [UserID: Owner] = [:]
+        var owners: [UserID: [UInt64: @Sendable () -> Void]] = [:]
         var subscribers = 0
         var next: UInt64 = 0
     }
@@ -23,13 +15,13 @@ package final class LinksWatch: Sendable {
     package static let period: Duration = .seconds(1)
     static let maximumOwners = 1000
     static let maximumSubscribers = 10_000
-    /// How many logs are looked at side by side.
-    private static let width = 16
+    /// How many new events are looked through: of more, one will be of links.
+    private static let pageSize = 100
 
-    private let events: (any EventLog)?
+    private let events: (any EventHistory)?
     private let state = Mutex(State())
 
-    init(events: (any EventLog)?) {
+    init(events: (any EventHistory)?) {
         self.events = events
     }
 
@@ -45,7 +37,7 @@ package final class LinksWatch: Sendable {
             else { return nil }
             state.next += 1
             state.subscribers += 1
-            state.owners[uid, default: Owner()].subscribers[state.next] = changed
+            state.owners[uid, default: [:]][state.next] = changed
             return state.next
         }
         guard let number else { return nil }
@@ -54,15 +46,15 @@ package final class LinksWatch: Sendable {
 
     private func unsubscribe(_ number: UInt64, from uid: UserID) {
         self.state.withLock { state in
-            guard state.owners[uid]?.subscribers.removeValue(forKey: number) != nil else { return }
+            guard state.owners[uid]?.removeValue(forKey: number) != nil else { return }
             state.subscribers -= 1
-            if state.owners[uid]?.subscribers.isEmpty == true { state.owners[uid] = nil }
+            if state.owners[uid]?.isEmpty == true { state.owners[uid] = nil }
         }
     }
 
     /// Something was published or unpublished on this pod.
     func changed(_ uid: UserID) {
-        let subscribers = self.state.withLock { Array(($0.owners[uid]?.subscribers ?? [:]).values) }
+        let subscribers = self.state.withLock { Array(($0.owners[uid] ?? [:]).values) }
         for subscriber in subscribers { subscriber() }
     }
 
@@ -70,40 +62,30 @@ package final class LinksWatch: Sendable {
 
     /// Looks until it is cancelled.
     func run() async {
-        guard self.events != nil else { return }
+        guard let events = self.events else { return }
+        var follower = EventFollower(events)
         while !Task.isCancelled {
-            await self.look()
+            await self.look(&follower, events)
             // A cancelled sleep ends the loop at once.
             try? await Task.sleep(for: Self.period)
         }
     }
 
     /// Looks once at the log of every owner somebody watches.
-    func look() async {
-        let owners = self.state.withLock { Array($0.owners.keys) }
-        await withTaskGroup(of: Void.self) { tasks in
-            for (index, uid) in owners.enumerated() {
-                if index >= Self.width { await tasks.next() }
-                tasks.addTask { await self.look(at: uid) }
+    func look(_ follower: inout EventFollower, _ events: any EventHistory) async {
+        await follower.look(at: self.state.withLock { Array($0.owners.keys) }) { uid, last in
+            do {
+                // Something may have happened between a subscriber's first answer and the first look.
+                if let last {
+                    let page = try await events.read(of: uid, after: last, limit: Self.pageSize)
+                    let isRead = !page.gap && page.events.count < Self.pageSize
+                    if isRead, !page.events.contains(where: { $0.event.kind.changesLinks }) { return true }
+                }
+                self.changed(uid)
+                return true
+            } catch {
+                return false
             }
-        }
-    }
-
-    private func look(at uid: UserID) async {
-        guard let events = self.events, let last = self.state.withLock({ $0.owners[uid].map(\.last) }) else { return }
-        do {
-            let found = try await events.events(of: uid, after: last, limit: EventLogLimits.perOwner)
-            let isNews = self.state.withLock { state in
-                // The first look finds what is old; but something may have happened between a subscriber's first
-                // answer and this look. The same after a look that failed.
-                let isNews = state.owners[uid]?.isCurrent == false || found.contains { $0.event.kind.changesLinks }
-                state.owners[uid]?.isCurrent = true
-                if let newest = found.last?.id { state.owners[uid]?.last = newest }
-                return isNews
-            }
-            if isNews { self.changed(uid) }
-        } catch {
-            self.state.withLock { $0.owners[uid]?.isCurrent = false }
         }
     }
 }

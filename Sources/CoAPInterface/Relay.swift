@@ -74,10 +74,11 @@ enum Relay {
         return response
     }
 
-    /// The last word of an observation of a device that signed out, or whose right was taken away: there is no use in
-    /// looking for it, so it carries no `Undelivered`.
+    /// The last word of an observation of a device that signed out, or whose right was taken away.
     static func signedOut() -> Response {
-        Response(.serviceUnavailable, diagnostic: "the device has signed out", maxAge: 10)
+        var response = Response(.serviceUnavailable, diagnostic: "the device has signed out", maxAge: 10)
+        response.options.undelivered = .signedOut
+        return response
     }
 
     /// The answer of a session that is not the device's newest.

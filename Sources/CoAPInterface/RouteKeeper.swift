@@ -36,7 +36,7 @@ package final class RouteKeeper: Service {
     /// This process.
     package let pod: Pod
     let pods: (any PodDelivery)?
-    let events: (any EventLog)?
+    let events: (any EventHistory)?
     let clock: any WallClock
     let metrics: CoAPInterfaceMetrics
     let logger: Logger
@@ -54,7 +54,7 @@ package final class RouteKeeper: Service {
     ///   - onPause: closes what may be out of date after the pod slept: connections between programs, pending calls.
     package init(
         routes: any RouteStore, sessions: SessionTable, pod: Pod, pods: (any PodDelivery)? = nil,
-        events: (any EventLog)? = nil, clock: any WallClock = SystemWallClock(),
+        events: (any EventHistory)? = nil, clock: any WallClock = SystemWallClock(),
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger,
         onPause: @escaping @Sendable (TimeAmount) -> Void = { _ in }
     ) {
@@ -99,7 +99,7 @@ package final class RouteKeeper: Service {
             self.storeFailed("no answer to the renewal of the lease", since: renewalRevision)
         }
         if work.renews { self.renew(sessions: sessions) }
-        for entry in work.urgent { self.assert(entry) }
+        for entry in work.urgent { self.assert(entry, isUrgent: true) }
         for entry in work.regular {
             if self.isCurrent(entry) { self.state.withLock { $0.sweep.requeue(entry) } }
             self.assert(entry)
@@ -179,7 +179,8 @@ package final class RouteKeeper: Service {
         self.assert(RouteSweep.Entry(di: di, epoch: session.epoch))
     }
 
-    private func assert(_ entry: RouteSweep.Entry, isRepeat: Bool = false) {
+    /// - Parameter isUrgent: the store may have lost everything, and not only the route.
+    private func assert(_ entry: RouteSweep.Entry, isUrgent: Bool = false, isRepeat: Bool = false) {
         guard let handle = self.sessions.find(entry.di), handle.session.epoch == entry.epoch else {
             return self.assertionOver(entry)
         }
@@ -189,6 +190,7 @@ package final class RouteKeeper: Service {
             switch result {
             case .success(.ours(let displaced)):
                 self.assertionOver(entry)
+                if isUrgent { handle.connection.onLoop { $0.keepStatesAgain() } }
                 if fenceRevision > 0 { handle.connection.onLoop { $0.confirm(session, at: fenceRevision) } }
                 self.metrics.asserted(displaced == nil ? .ours : .displaced)
                 if let displaced, displaced.pod != self.pod {
@@ -196,7 +198,7 @@ package final class RouteKeeper: Service {
                 }
             case .success(.superseded(let winner)):
                 self.epochs.observe(winner.epoch)
-                self.lost(entry, to: winner, isRepeat: isRepeat)
+                self.lost(entry, to: winner, isUrgent: isUrgent, isRepeat: isRepeat)
             case .failure(let error):
                 self.state.withLock { state in
                     state.wanted.remove(entry.di)
@@ -215,7 +217,7 @@ package final class RouteKeeper: Service {
         }
     }
 
-    private func lost(_ entry: RouteSweep.Entry, to winner: Route, isRepeat: Bool) {
+    private func lost(_ entry: RouteSweep.Entry, to winner: Route, isUrgent: Bool, isRepeat: Bool) {
         guard winner.pod == self.pod else {
             self.assertionOver(entry)
             self.metrics.asserted(.superseded)
@@ -229,7 +231,7 @@ package final class RouteKeeper: Service {
             return self.state.withLock { $0.sweep.retry(entry) }
         }
         self.routes.drop(entry.di, pod: self.pod, epoch: winner.epoch)
-        self.assert(entry, isRepeat: true)
+        self.assert(entry, isUrgent: isUrgent, isRepeat: true)
     }
 
     // MARK: Pauses

@@ -71,6 +71,13 @@ package final class SessionTable: Responder, SessionEnder {
         }
     }
 
+    /// The devices and clients of a user that have a session here.
+    package func connected(of uid: UserID) -> [DeviceID] {
+        self.state.withLock { state in
+            state.sessions.values.filter { $0.session.uid == uid }.map(\.session.di)
+        }
+    }
+
     func handles() -> [SessionHandle] {
         self.state.withLock { Array($0.sessions.values) }
     }

@@ -2,117 +2,227 @@ import CBOR
 package import Cloud
 import CoAP
 package import NIOCore
+import OCF
 import Synchronization
 
 /// Takes down what the devices of this pod say to whoever observes them, for when they cannot be asked.
 ///
 /// Of each resource the newest state is written, at most once in `period`: a device may say something ten times a
-/// second. Bounded in resources that wait; those beyond are not kept.
+/// second. While the store cannot be reached they wait. Bounded in resources and bytes that wait; those beyond are not
+/// kept. A few are written at a time: the
+/// commands of sign-ins take the same way to the store, and must not queue behind those of states.
 package final class StateKeeper: Sendable {
-    /// How long a state may wait to be written.
+    /// What was heard, as `said` knows it again.
+    struct Note: Hashable, Sendable {
+        fileprivate let order: StateOrder
+        fileprivate let at: NIODeadline
+    }
+
+    private struct Waiting {
+        var state: StoredState
+        var at: NIODeadline
+    }
+
+    private struct State {
+        var waiting: [StoredResource: Waiting] = [:]
+        var bytes = 0
+        /// Those whose turn it is.
+        var due: [StoredResource] = []
+        var underWay = 0
+        var isScheduled = false
+
+        mutating func remove(_ resource: StoredResource) -> Waiting? {
+            guard let waiting = self.waiting.removeValue(forKey: resource) else { return nil }
+            self.bytes -= Self.size(waiting.state, resource)
+            return waiting
+        }
+
+        /// - Returns: false if there is no room.
+        mutating func put(_ waiting: Waiting, of resource: StoredResource) -> Bool {
+            let size = Self.size(waiting.state, resource)
+            let old = self.waiting[resource].map { Self.size($0.state, resource) } ?? 0
+            guard old > 0 || self.waiting.count < StateKeeper.maximumWaiting,
+                self.bytes - old + size <= StateKeeper.maximumBytes
+            else { return false }
+            self.bytes += size - old
+            self.waiting[resource] = waiting
+            return true
+        }
+
+        private static func size(_ state: StoredState, _ resource: StoredResource) -> Int {
+            state.payload.count + resource.key.utf8.count + 1
+        }
+    }
+
+    /// How long a state may wait to be written, while the store keeps up.
     package static let period: TimeAmount = .seconds(1)
-    static let maximumPending = 10_000
+    static let maximumWaiting = 20_000
+    static let maximumBytes = 16 * 1024 * 1024
+    /// Written at a time, and so at most in front of somebody's sign-in.
+    static let maximumUnderWay = 32
     /// Resources of one batch.
     private static let maximumBatch = StoredStateLimits.perDevice
 
     package let mode: StoredStateMode
     private let store: any StateStore
-    private let clock: any WallClock
     private let eventLoop: any EventLoop
-    private let pending = Mutex<[StoredResource: StoredState]>([:])
+    private let numbers = Atomic<UInt64>(0)
+    private let state = Mutex(State())
 
     /// - Parameter group: one of its loops writes to the store, which must not block it.
-    package init(
-        mode: StoredStateMode, store: any StateStore, clock: any WallClock = SystemWallClock(),
-        group: any EventLoopGroup
-    ) {
+    package init(mode: StoredStateMode, store: any StateStore, group: any EventLoopGroup) {
         self.mode = mode
         self.store = store
-        self.clock = clock
         self.eventLoop = group.next()
     }
 
     /// What the answers to one request tell the state of.
-    enum Subject {
+    enum Subject: Hashable, Sendable {
         case resource(StoredResource)
         /// Of many resources at once.
         case batch
 
         /// - Parameter request: as the device sees it.
         init(of request: Request, di: DeviceID) {
-            let path = request.options.path ?? []
-            let queries = request.options.queries ?? []
             self =
-                path == ["oic", "res"] && queries.contains("if=oic.if.b")
-                ? .batch : .resource(StoredResource(di: di, path: path, queries: queries))
+                request.isBatchOfAll
+                ? .batch
+                : .resource(
+                    StoredResource(
+                        di: di, path: request.options.path ?? [], queries: request.options.queries ?? []))
         }
     }
 
-    /// A device said this of `subject`.
-    func heard(_ response: Response, of subject: Subject, in session: Session) {
-        guard self.mode != .off, response.code == .content, let payload = response.payload else { return }
+    /// A device said this of `subject`, just now.
+    @discardableResult
+    func heard(_ response: Response, of subject: Subject, in session: Session) -> Note? {
+        guard self.mode != .off, response.code == .content else { return nil }
+        let note = Note(
+            order: StateOrder(
+                epoch: session.epoch, number: self.numbers.wrappingAdd(1, ordering: .relaxed).newValue),
+            at: .now())
+        self.said(response, of: subject, in: session, note)
+        return note
+    }
+
+    /// A device said this of `subject` when it was noted so: the store may have lost it since.
+    func said(_ response: Response, of subject: Subject, in session: Session, _ note: Note) {
+        guard let payload = response.payload else { return }
         switch subject {
         case .batch:
-            self.heardBatch(payload, of: session)
+            self.saidBatch(payload, of: session, note)
         case .resource(let resource):
             self.keep(
                 Array(payload.readableBytesView), format: response.options.contentFormat?.rawValue, of: resource,
-                session)
+                session, note)
         }
     }
 
     /// A batch has the state of many resources: `[{href, rep}, …]` (OCF Core §7.6.3.3).
-    private func heardBatch(_ payload: ByteBuffer, of session: Session) {
-        guard let entries = (try? DataItem(decoding: payload))?.elements else { return }
-        for entry in entries.prefix(Self.maximumBatch) {
-            guard let href = entry["href"]?.string, let state = entry["rep"],
-                let path = Self.path(of: href, di: session.di)
-            else { continue }
+    private func saidBatch(_ payload: ByteBuffer, of session: Session, _ note: Note) {
+        for (href, state) in Self.entries(payload).prefix(Self.maximumBatch) {
+            guard let target = DeviceHref(href, di: session.di) else { continue }
             self.keep(
                 Array(state.encoded().readableBytesView), format: ContentFormat.ocfCBOR.rawValue,
-                of: StoredResource(di: session.di, path: path, queries: []), session)
+                of: StoredResource(di: session.di, path: target.path, queries: target.queries), session, note)
         }
     }
 
-    /// The reference stack writes `ocf://{di}/light`, others `/light`.
-    static func path(of href: String, di: DeviceID) -> [String]? {
-        var rest = href[...]
-        if rest.hasPrefix("ocf://") {
-            rest = rest.dropFirst("ocf://".count)
-            guard let slash = rest.firstIndex(of: "/"), (try? DeviceID(String(rest[..<slash]))) == di else {
-                return nil
-            }
-            rest = rest[slash...]
+    private static func entries(_ payload: ByteBuffer) -> [(href: String, state: DataItem)] {
+        ((try? DataItem(decoding: payload))?.elements ?? []).compactMap { entry in
+            guard let href = entry["href"]?.string, let state = entry["rep"] else { return nil }
+            return (href, state)
         }
-        guard rest.hasPrefix("/") else { return nil }
-        return rest.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     }
 
-    private func keep(_ payload: [UInt8], format: UInt16?, of resource: StoredResource, _ session: Session) {
-        let state = StoredState(uid: session.uid, payload: payload, contentFormat: format, at: self.clock.now())
+    /// Whether that is a batch with a state in it, and not a list of links.
+    static func isBatch(_ response: Response) -> Bool {
+        response.payload.map { !Self.entries($0).isEmpty } ?? false
+    }
+
+    private func keep(
+        _ payload: [UInt8], format: UInt16?, of resource: StoredResource, _ session: Session, _ note: Note
+    ) {
+        let state = StoredState(
+            uid: session.uid, payload: payload, contentFormat: format, age: .zero, order: note.order)
         guard StoredStateLimits.takes(state, of: resource) else { return }
-        let isFirst = self.pending.withLock { pending in
-            guard pending.count < Self.maximumPending || pending[resource] != nil else { return false }
-            pending[resource] = state
-            return pending.count == 1
+        let pause: TimeAmount? = self.state.withLock { all in
+            // A session that was taken over may have its last word after the first of the new one.
+            if let old = all.waiting[resource], old.state.order > note.order { return nil }
+            guard all.put(Waiting(state: state, at: note.at), of: resource) else { return nil }
+            // All devices may have something to say at once: as when the store was lost.
+            if all.due.isEmpty, all.underWay == 0, all.waiting.count == Self.maximumWaiting / 4 { return .zero }
+            guard !all.isScheduled else { return nil }
+            all.isScheduled = true
+            return Self.period
         }
-        if isFirst {
-            self.eventLoop.scheduleTask(in: Self.period) { self.write() }
-        }
+        if let pause { self.eventLoop.scheduleTask(in: pause) { self.write() } }
     }
 
     /// Writes what waits.
     package func write() {
-        let all = self.pending.withLock { pending in
-            defer { pending = [:] }
-            return pending
+        self.state.withLock { all in
+            all.due = Array(all.waiting.keys)
         }
-        for (resource, state) in all { self.store.keep(state, of: resource) }
+        self.proceed()
+    }
+
+    private func proceed() {
+        while let (resource, waiting) = self.next() {
+            var state = waiting.state
+            state.age = Duration(.now() - waiting.at)
+            self.store.keep(state, of: resource) { isKept in
+                // Not here: a store may be done at once, within the call.
+                self.eventLoop.execute { self.written(resource, again: isKept ? nil : waiting) }
+            }
+        }
+    }
+
+    /// - Parameter again: what the store could not be reached for.
+    private func written(_ resource: StoredResource, again: Waiting?) {
+        let isLast = self.state.withLock { all in
+            all.underWay -= 1
+            if let again {
+                // Not all the others as well: they wait for the next time together.
+                all.due = []
+                if all.waiting[resource] == nil { _ = all.put(again, of: resource) }
+            }
+            guard all.due.isEmpty, all.underWay == 0 else { return false }
+            // What came meanwhile has its turn after the next period.
+            all.isScheduled = !all.waiting.isEmpty
+            return all.isScheduled
+        }
+        if isLast {
+            self.eventLoop.scheduleTask(in: Self.period) { self.write() }
+        } else {
+            self.proceed()
+        }
+    }
+
+    private func next() -> (StoredResource, Waiting)? {
+        self.state.withLock { all in
+            guard all.underWay < Self.maximumUnderWay else { return nil }
+            while let resource = all.due.popLast() {
+                guard let waiting = all.remove(resource) else { continue }
+                all.underWay += 1
+                return (resource, waiting)
+            }
+            // Whoever was to be written is forgotten; the next one to come waits for its time as ever.
+            if all.underWay == 0 { all.isScheduled = false }
+            return nil
+        }
     }
 
     /// The device is registered no more.
     package func forget(_ di: DeviceID) {
-        self.pending.withLock { pending in pending = pending.filter { $0.key.di != di } }
+        self.state.withLock { all in
+            for resource in all.waiting.keys where resource.di == di { _ = all.remove(resource) }
+        }
         self.store.forget(di)
     }
+}
+
+extension Request {
+    /// Whether the answers are batches of the states of all resources.
+    package var isBatchOfAll: Bool { self.isBatch && self.options.path == ["oic", "res"] }
 }

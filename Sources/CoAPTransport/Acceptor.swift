@@ -37,13 +37,11 @@ struct Acceptor: Sendable {
             try pipeline.addHandler(ProxyHeaderHandler { front.proxied($0) })
         }
         try pipeline.addHandler(
-            FirstBytesHandler(scheme: transport.scheme) { refusal, spoken in
-                front.refused(refusal, metadata: ["received": "\(spoken.name)"])
-            })
+            FirstBytesHandler(scheme: transport.scheme) { front.refused($0, metadata: $1) })
         if let certificates = transport.certificates {
-            let tls = certificates.serverHandler()
-            front.tls = (certificates, tls)
-            try pipeline.addHandler(tls)
+            let handshake = certificates.handshake()
+            front.handshake = handshake
+            try pipeline.addHandler(handshake.handler)
         }
         if transport.scheme.isWebSocket {
             try front.addUpgrade(to: pipeline, limits: self.configuration.limits)

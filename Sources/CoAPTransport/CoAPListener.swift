@@ -1,4 +1,4 @@
-package import Certificates
+import Certificates
 package import CoAP
 package import Logging
 package import NIOCore
@@ -62,6 +62,9 @@ package final class CoAPListener: Sendable {
             try acceptor.addFront(to: channel, transport: transport, proxies: proxies)
         }
         sharing.opened(transport.scheme, port: listener.port)
+        if let certificates = transport.certificates, certificates.clients != .off {
+            listener.watch(certificates, every: limits.certificateInterval)
+        }
         return listener
     }
 
@@ -115,12 +118,30 @@ package final class CoAPListener: Sendable {
         try? await self.channel.close().get()
     }
 
-    /// Tells those whose certificate has been revoked so, and closes them.
-    package func abortRevoked(_ isRevoked: (PeerCertificate) -> Bool) {
-        for connection in self.connections.all {
-            guard let certificate = connection.arrival.certificate, isRevoked(certificate) else { continue }
-            connection.abort("the certificate of this peer was revoked")
+    /// Ends the connections of peers whose certificate does not hold any more: revoked, over, or of an authority that
+    /// is not trusted now. One timer for all of them.
+    private func watch(_ certificates: ServerCertificates, every interval: TimeAmount) {
+        let (channel, connections) = (self.channel, self.connections)
+        certificates.whenTrustIsTaken {
+            Self.abort(connections.all, of: connections, certificates)
         }
+        channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { timer in
+            if !channel.isActive, connections.count == 0 { return timer.cancel() }
+            Self.abort(connections.takeEnded(now: AuthorityFolder.clock()), of: connections, certificates)
+        }
+    }
+
+    /// Tells peers why, and closes them.
+    private static func abort(
+        _ some: [CoAPConnection], of connections: ConnectionSet, _ certificates: ServerCertificates
+    ) {
+        var faulty: [PeerCertificateFault: [CoAPConnection]] = [:]
+        for connection in some {
+            guard let fault = connection.arrival.certificate.flatMap({ certificates.fault(of: $0) }) else { continue }
+            faulty[fault, default: []].append(connection)
+            connection.abort(fault.rawValue)
+        }
+        for (fault, ended) in faulty { connections.group.ended(fault, ended) }
     }
 
     /// Closes every connection without a word; those of the event loop the caller is on have ended on return.

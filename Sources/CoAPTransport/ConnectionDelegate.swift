@@ -57,12 +57,15 @@ package struct TransportLimits: Sendable {
     package var openingTimeout: TimeAmount
     /// How large a message may be before `CoAPConnection.takeLargeMessages`, in bytes; nil: as the configuration says.
     package var firstMessageBytes: Int?
+    /// How often to look whether a peer's certificate is over.
+    package var certificateInterval: TimeAmount
 
     package init(
         messagesPerSecond: Int? = 200, messageBurst: Int = 400, messagesPerTurn: Int = 16,
         outboundBufferBytes: Int = 256 * 1024, slowReaderTimeout: TimeAmount = .seconds(30),
         userTimeoutMilliseconds: Int = 20_000, abortLinger: TimeAmount = .seconds(1),
-        readsWhileUnwritable: Bool = false, openingTimeout: TimeAmount = .seconds(10), firstMessageBytes: Int? = nil
+        readsWhileUnwritable: Bool = false, openingTimeout: TimeAmount = .seconds(10), firstMessageBytes: Int? = nil,
+        certificateInterval: TimeAmount = .seconds(10)
     ) {
         self.messagesPerSecond = messagesPerSecond
         self.messageBurst = messageBurst
@@ -74,5 +77,6 @@ package struct TransportLimits: Sendable {
         self.readsWhileUnwritable = readsWhileUnwritable
         self.openingTimeout = openingTimeout
         self.firstMessageBytes = firstMessageBytes
+        self.certificateInterval = certificateInterval
     }
 }

@@ -1,3 +1,4 @@
+import Certificates
 import NIOCore
 import Synchronization
 
@@ -6,6 +7,8 @@ final class ConnectionSet: Sendable {
     private struct State {
         var opening: [ObjectIdentifier: any Channel] = [:]
         var connections: [ObjectIdentifier: CoAPConnection] = [:]
+        /// When the first of their certificates ends, or earlier: seconds since 1970.
+        var firstEnd = Int64.max
     }
 
     let group: ListenerGroup
@@ -29,6 +32,21 @@ final class ConnectionSet: Sendable {
         self.state.withLock { state in
             state.opening[key] = nil
             state.connections[key] = connection
+            state.firstEnd = min(state.firstEnd, connection.arrival.certificate?.notAfter ?? .max)
+        }
+    }
+
+    /// Those whose certificate is over; each is told of once. Nobody is looked at before the first of them is.
+    /// - Parameter now: seconds since 1970.
+    func takeEnded(now: Int64) -> [CoAPConnection] {
+        self.state.withLock { state in
+            guard state.firstEnd < now else { return [] }
+            state.firstEnd = .max
+            return state.connections.values.filter { connection in
+                guard let end = connection.arrival.certificate?.notAfter else { return false }
+                if end >= now { state.firstEnd = min(state.firstEnd, end) }
+                return end < now
+            }
         }
     }
 

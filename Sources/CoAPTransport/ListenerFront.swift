@@ -3,7 +3,6 @@ import CoAP
 import Logging
 import NIOCore
 import NIOHTTP1
-import NIOSSL
 import NIOTLS
 
 /// Waits, on one accepted connection, until everything that stands in front of CoAP is done: PROXY header, TLS
@@ -24,7 +23,7 @@ final class ListenerFront: ChannelInboundHandler, RemovableChannelHandler {
     private var context: ChannelHandlerContext?
 
     /// Where the peer's certificate comes from.
-    var tls: (certificates: ServerCertificates, handler: NIOSSLServerHandler)?
+    var handshake: ServerHandshake?
     /// What has to go once HTTP is over.
     private var untilUpgrade: [any RemovableChannelHandler] = []
 
@@ -67,10 +66,11 @@ final class ListenerFront: ChannelInboundHandler, RemovableChannelHandler {
         if let event = event as? TLSUserEvent, case .handshakeCompleted = event {
             self.awaitsHandshake = false
             self.arrival.isSecured = true
-            self.arrival.certificate = self.tls.flatMap { $0.certificates.peerCertificate(of: $0.handler) }
-            if self.arrival.certificate == nil, self.tls?.certificates.clients == .required {
-                // A session resumed with a certificate that is over, or revoked.
-                self.refused(.handshakeFailed, metadata: ["reason": "its certificate is not valid any more"])
+            switch self.handshake?.peer() {
+            case nil, .anonymous: break
+            case .known(let certificate): self.arrival.certificate = certificate
+            case .refused(let reason):
+                self.refused(.handshakeFailed, metadata: ["reason": "\(reason)"])
                 context.close(promise: nil)
             }
             self.proceed()
@@ -93,7 +93,7 @@ final class ListenerFront: ChannelInboundHandler, RemovableChannelHandler {
             }
             try self.acceptor.addCoAP(to: context.channel, arrival: self.arrival)
             // Whoever ends connections by their certificates did not see this one before.
-            if let certificate = self.arrival.certificate, self.tls?.certificates.isRevoked(certificate) == true {
+            if let certificate = self.arrival.certificate, self.handshake?.certificates.fault(of: certificate) != nil {
                 context.close(promise: nil)
             }
         } catch {
@@ -118,7 +118,7 @@ final class ListenerFront: ChannelInboundHandler, RemovableChannelHandler {
         self.timer?.cancel()
         self.context = nil
         self.untilUpgrade = []
-        self.tls = nil
+        self.handshake = nil
     }
 
     // MARK: The end

@@ -1,3 +1,4 @@
+import Certificates
 package import Logging
 import NIOCore
 import Synchronization
@@ -26,12 +27,8 @@ package final class ListenerGroup: Sendable {
     private struct State {
         var open = 0
         var ports: [URIScheme: Int] = [:]
-        /// When each may be logged again, and how many were not since.
-        var lines: [ListenerRefusal: (next: NIODeadline, held: Int)] = [:]
+        var lines = RareLines<ListenerRefusal>()
     }
-
-    /// Whoever knocks all the time must not fill the log.
-    private static let lineInterval = TimeAmount.seconds(10)
 
     package let maximumConnections: Int
     private let limitName: String
@@ -91,24 +88,24 @@ package final class ListenerGroup: Sendable {
         guard let level = refusal.level else {
             return self.logger.debug("connection refused: \(refusal.text(self.limitName))", metadata: metadata())
         }
-        guard let held = self.mayLog(refusal, now: .now()) else { return }
+        guard let held = self.state.withLock({ $0.lines.mayWrite(refusal, now: .now()) }) else { return }
         var metadata = metadata()
         if refusal == .full { metadata["connections.maximum"] = "\(self.maximumConnections)" }
         if held > 0 { metadata["unlogged"] = "\(held)" }
         self.logger.log(level: level, "connection refused: \(refusal.text(self.limitName))", metadata: metadata)
     }
 
-    /// How many were held back since the last line; nil: hold this one back as well.
-    private func mayLog(_ refusal: ListenerRefusal, now: NIODeadline) -> Int? {
-        self.state.withLock { state in
-            if let line = state.lines[refusal], line.next > now {
-                state.lines[refusal] = (line.next, line.held + 1)
-                return nil
-            }
-            let held = state.lines[refusal]?.held ?? 0
-            state.lines[refusal] = (now + Self.lineInterval, 0)
-            return held
-        }
+    // MARK: Certificates that do not hold any more
+
+    /// One line for all that a look has found.
+    func ended(_ fault: PeerCertificateFault, _ connections: [CoAPConnection]) {
+        guard let first = connections.first else { return }
+        self.logger.info(
+            "connections are ended: \(fault.rawValue)",
+            metadata: [
+                "count": "\(connections.count)", "listener": "\(first.arrival.scheme.rawValue)",
+                "peer.address": "\(first.peerAddress)", "device.id": "\(first.arrival.certificate?.uuid ?? "none")",
+            ])
     }
 }
 

@@ -131,7 +131,7 @@ package struct DeliveryMachine: Sendable {
     /// Whether an answer says that the route it came by leads nowhere.
     package static func disprovesRoute(_ response: Response) -> Bool {
         switch response.options.undelivered {
-        case .noSession, .superseded, .moving, .unreachable: true
+        case .noSession, .superseded, .moving, .unreachable, .signedOut: true
         case .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable: false
         case nil: response.options.unknownOutcome == .connectionLost
         }
@@ -155,7 +155,7 @@ package struct DeliveryMachine: Sendable {
         switch response.options.undelivered {
         case .noSession, .superseded, .moving, .unreachable:
             break
-        case .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable:
+        case .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable, .signedOut:
             // Not the last word where an attempt before may have been acted on; and that the time was over says less
             // than what it went by with.
             let before = response.options.undelivered == .late ? self.refusal?.response : nil
@@ -244,7 +244,7 @@ package struct DeliveryMachine: Sendable {
             return self.wait(.betweenPods, otherwise: refusal.response)
         case .unreachable:
             return self.liveButUnreachable(found.route, refusal, now)
-        case .noSession, .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable:
+        case .noSession, .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable, .signedOut:
             if case .waiting(.settling, _) = self.state { return .send(self.attempt(found.route, now)) }
             guard self.settled == 0 || found.age < Self.settlingAge else { return self.giveUp(refusal.response) }
             let pause = Self.settlingPauses[min(self.settled, Self.settlingPauses.count - 1)]

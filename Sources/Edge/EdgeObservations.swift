@@ -1,5 +1,6 @@
 import Cloud
 import CoAP
+import Metrics
 import NIOCore
 
 /// The observations of one edge, on its event loop: who observes what, by which registration, and in which order those
@@ -39,9 +40,21 @@ final class EdgeObservations {
     /// When the queue is looked at next.
     var queueTimer: NIODeadline?
     var isClosing = false
+    private let gauge = Gauge(label: "edge.observations")
+    private let recreated = Counter(label: "edge.observations.recreated")
 
     /// - Parameter maximum: observers. Whoever fills it admits no more.
     init(maximum: Int) {
         self.table = ObservationTable(limits: .init(upstream: maximum, observers: maximum))
+    }
+
+    /// One has come or gone.
+    func count() {
+        self.gauge.record(self.entries.count)
+    }
+
+    /// One is registered at its device's next connection.
+    func countRecreated() {
+        self.recreated.increment()
     }
 }

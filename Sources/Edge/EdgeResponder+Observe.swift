@@ -39,6 +39,7 @@ extension EdgeResponder {
         var entry = EdgeObservations.Entry(di: delivery.di, uid: delivery.uid, request: delivery.request)
         if self.observations.value.isClosing { _ = entry.machine.close() }
         self.observations.value.entries[id] = entry
+        self.observations.value.count()
         var delivery = delivery.answered { self.registered(id, $0) }
         delivery.observation = id
         self.start(delivery, now)
@@ -84,7 +85,9 @@ extension EdgeResponder {
             if DeliveryMachine.disprovesRoute(response) {
                 self.memory.forget(entry.di, pod: attempt.pod, epoch: attempt.epoch)
             }
-            if !ObservationMachine.isLoss(response) { event = .ended(self.passOn(response, to: delivery)) }
+            // Our own reasons stay; they are no options of the device's.
+            let isDevices = response.options.undelivered == nil && response.options.unknownOutcome == nil
+            if isDevices { event = .ended(self.passOn(response, to: delivery)) }
         }
         guard !isFirst else {
             self.observations.value.entries[id] = entry
@@ -139,6 +142,7 @@ extension EdgeResponder {
     /// It is over, for whatever reason.
     func remove(_ id: UInt64) {
         guard let entry = self.observations.value.entries.removeValue(forKey: id) else { return }
+        self.observations.value.count()
         entry.upstream?.cancel()
         if entry.isInFlight { self.admission.release(entry.uid) }
         if entry.hasTurn {
@@ -171,6 +175,7 @@ extension EdgeResponder {
 
     private func registerAnew(_ id: UInt64, until giveUp: NIODeadline, _ now: NIODeadline) {
         guard let entry = self.observations.value.entries[id] else { return }
+        self.observations.value.countRecreated()
         let machine = DeliveryMachine(
             di: entry.di, uid: entry.uid, deadline: min(giveUp, now + TimeAmount(self.timeout)), isRepeatable: true,
             localPod: self.localPod)

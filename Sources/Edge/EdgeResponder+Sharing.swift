@@ -1,5 +1,6 @@
 import CoAP
 import NIOCore
+import OCF
 
 // Those who observe the same on behalf of the same user share one observation at the pod: what `ObservationTable`
 // decides is done here, on the edge's event loop. The first request lends its id and its deadline to the registration.
@@ -11,7 +12,8 @@ extension EdgeResponder {
         _ event: @escaping @Sendable (ObservationEvent) -> Void
     ) {
         self.observations.value.observers[observer] = .init(uid: delivery.uid, event: event)
-        switch self.observations.value.table.join(Self.shared(delivery.request, uid: delivery.uid), as: observer) {
+        let request = Self.shared(delivery.request, uid: delivery.uid)
+        switch self.observations.value.table.join(request, isShared: !request.isBatch, as: observer) {
         case .begin(let upstream, var request):
             request.options.requestID = delivery.request.options.requestID
             var delivery = delivery

@@ -62,7 +62,7 @@ package struct ObservationMachine: Sendable {
         guard response.code.codeClass == 5 else { return false }
         return switch response.options.undelivered {
         case .noSession, .superseded, .moving, .unreachable, .routesUnavailable, .queueFull, .late, .overloaded: true
-        case .tooLarge, .tooManyInFlight: false
+        case .tooLarge, .tooManyInFlight, .signedOut: false
         case nil: response.options.unknownOutcome == .connectionLost
         }
     }
@@ -140,7 +140,7 @@ package struct ObservationMachine: Sendable {
     }
 
     private mutating func tell(_ response: Response) -> Action {
-        self.told = response
+        self.told = response.compacted()
         return .tell(response)
     }
 

@@ -121,8 +121,7 @@ private struct Certified {
         }
         let own = made.map { ServerCertificates.Files(certificate: $0.certificate, key: $0.key) }
         self.toDevices = try configuration.tls.certificates(sid: sid, otherwise: own, logger: logger)
-        self.overHTTP = try configuration.http.certificates(
-            otherwise: configuration.tls.files ?? own, logger: logger)
+        self.overHTTP = try configuration.http.certificates(otherwise: own, logger: logger)
     }
 }
 
@@ -152,7 +151,7 @@ private struct Inside {
         let mode = configuration.devices.storedState
         let states = mode == .off ? nil : InMemoryStateStore(clock: clock)
         let stateKeeper = states.map {
-            StateKeeper(mode: mode, store: $0, clock: clock, group: context.loops.group)
+            StateKeeper(mode: mode, store: $0, group: context.loops.group)
         }
         self.states = states
         self.stateKeeper = stateKeeper

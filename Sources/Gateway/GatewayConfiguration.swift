@@ -47,6 +47,7 @@ package struct GatewayConfiguration: ServerConfiguration {
         self.http = HTTPSettings(&reader)
         self.devices = DeviceSettings(&reader)
         self.tls = TLSSettings(&reader)
+        self.http.fallBack(to: self.tls.files)
         self.requests = RequestSettings(&reader)
         self.dataDirectory = reader.read(Keys.dataDirectory)
         self.tokens = TokenSettings(&reader)

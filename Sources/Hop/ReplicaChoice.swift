@@ -123,8 +123,8 @@ package struct ReplicaChoice {
         }
         // Too much work is no loss of contact, and neither is a request that is too large or was late before it left.
         switch undelivered {
-        // The last three are an edge's; a registry has no use for them.
-        case .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable: return .pass
+        // All but the first are of devices and edges; a registry has no use for them.
+        case .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable, .signedOut: return .pass
         case .queueFull, .late: return .unavailable
         case .unreachable, .noSession, .superseded, .moving, nil: break
         }

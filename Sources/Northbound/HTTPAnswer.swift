@@ -70,7 +70,8 @@ extension ProblemKind {
             .userExists, .preconditionFailed, .targetTooLong, .unsupportedMediaType, .tooManyRequests,
             .tooManyInFlight, .tooManyStreams, .internalError, .methodNotImplemented, .notObservable, .deviceAnswer,
             .badDeviceAnswer, .outcomeUnknown, .offline, .moving, .deviceBusy, .overloaded, .unavailable,
-            .routesUnavailable, .noAnswer, .notStored, .keyInUse, .keyReused, .tooManyKeys, .keysUnavailable:
+            .routesUnavailable, .noAnswer, .notStored, .keyInUse, .keyReused, .tooManyKeys, .keysUnavailable,
+            .signedOut:
             false
         }
     }

@@ -9,8 +9,8 @@ package struct NorthboundConfiguration: Sendable {
     package var host: String
     /// 0 for any free port.
     package var port: Int
-    /// The same over TLS, if there are certificates.
-    package var securePort: Int
+    /// The same over TLS, if there are certificates; nil: not at all.
+    package var securePort: Int?
     package var registration: Registration
     /// How long a request to a device may take when the client does not say (`Prefer: wait=N`), 1…60 s.
     package var requestTimeout: Duration
@@ -46,7 +46,7 @@ package struct NorthboundConfiguration: Sendable {
     package init(
         host: String = "127.0.0.1",
         port: Int = 8080,
-        securePort: Int = 8443,
+        securePort: Int? = 8443,
         registration: Registration = .open,
         requestTimeout: Duration = .seconds(20),
         maximumBodyBytes: Int = 256 * 1024,

@@ -5,6 +5,8 @@ struct NorthboundMetrics: Sendable {
     private let requests: [Endpoint.Action?: [Counter]]
     private let durations: [Endpoint.Action?: Timer]
     private let malformed: Counter
+    private let dropped = Counter(label: "http.streams.dropped")
+    private let gaps = Counter(label: "http.streams.gaps")
 
     init() {
         var requests: [Endpoint.Action?: [Counter]] = [:]
@@ -24,6 +26,16 @@ struct NorthboundMetrics: Sendable {
     func count(_ action: Endpoint.Action?, status: Int, duration: Duration) {
         self.requests[action]?[min(5, max(1, status / 100)) - 1].increment()
         self.durations[action]?.record(duration: duration)
+    }
+
+    /// The reader of an event stream was too slow.
+    func countDropped() {
+        self.dropped.increment()
+    }
+
+    /// A reader was told that events are lost.
+    func countGap() {
+        self.gaps.increment()
     }
 
     func countMalformed() {

@@ -34,7 +34,7 @@ extension NorthboundResponder {
         exchange.request.options.requestID = scope.id
         // RFC 9110 §9.2.2. What the device gets is a POST, which says nothing about that.
         exchange.request.options.isIdempotent = scope.method == .put
-        if isStream {
+        if isStream, scope.method == .get {
             exchange.request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
             return try await self.observeDevice(exchange, &scope)
         }
@@ -49,7 +49,8 @@ extension NorthboundResponder {
             scope.delivery = .unknown
             throw Problem(.noAnswer)
         }
-        return try self.answer(answer, to: exchange, &scope)
+        let result = try self.answer(answer, to: exchange, &scope)
+        return Self.wantsEvents(scope) && result.status == 200 ? Self.streamHead : result
     }
 
     /// What the client gets for an answer.

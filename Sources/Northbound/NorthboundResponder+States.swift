@@ -11,8 +11,19 @@ extension NorthboundResponder {
     /// (RFC 9111 §5.2.1.7).
     static func wantsStored(_ scope: RequestScope) -> Bool {
         guard scope.method == .get || scope.method == .head else { return false }
-        return scope.target.queries.contains(Self.query)
-            || scope.fields[values: .cacheControl].contains { $0.lowercased().contains("only-if-cached") }
+        return scope.target.queries.contains(Self.query) || Self.directives(scope).contains("only-if-cached")
+    }
+
+    private static func directives(_ scope: RequestScope) -> [String] {
+        scope.fields[values: .cacheControl].flatMap { $0.split(separator: ",") }.map { $0.trimmedBlanks.lowercased() }
+    }
+
+    /// How old what is shown may be, in seconds (RFC 9111 §5.2.1.1).
+    private static func maximumAge(_ scope: RequestScope) -> Int64? {
+        let name = "max-age="
+        return Self.directives(scope).compactMap { directive in
+            directive.hasPrefix(name) ? Int64(directive.dropFirst(name.count)) : nil
+        }.min()
     }
 
     /// The stored state of the owner's device, with its age (RFC 9111 §5.1).
@@ -24,12 +35,18 @@ extension NorthboundResponder {
                 method: scope.method, device: device.di, segments: scope.parameters.rest, queries: queries,
                 fields: scope.fields))
         let resource = StoredResource(di: device.di, path: scope.parameters.rest, queries: queries)
-        guard let state = try await self.stored(resource), state.uid == device.uid else { throw Problem(.notStored) }
+        guard let state = try await self.stored(resource), state.uid == device.uid,
+            // What was said before the device was registered was said for somebody else, or of something else.
+            state.age <= self.clock.now() - device.createdAt
+        else { throw Problem(.notStored) }
+        let age = state.age.components.seconds
+        if let most = Self.maximumAge(scope), age > most {
+            throw Problem(.notStored, "What is stored was said \(age) seconds ago, which is longer than max-age.")
+        }
         var response = CoAP.Response(.content, payload: ByteBuffer(bytes: state.payload))
         response.options.contentFormat = state.contentFormat.map(ContentFormat.init(rawValue:))
         var answer = try HTTPAnswer(device: response, to: exchange)
-        let age = max(self.clock.now() - state.at, .zero)
-        answer.fields[.age] = "\(age.components.seconds)"
+        answer.fields[.age] = "\(age)"
         return answer
     }
 

@@ -9,7 +9,7 @@ import ServiceShell
 extension NorthboundResponder {
     /// Whether the client asks to be told of changes: `text/event-stream` is no type any device could answer with.
     static func wantsEvents(_ scope: RequestScope) -> Bool {
-        guard scope.method == .get else { return false }
+        guard scope.method == .get || scope.method == .head else { return false }
         return scope.fields[values: .accept].flatMap { $0.split(separator: ",") }.prefix(64).contains { range in
             guard let media = MediaType(range), media.essence == "text/event-stream" else { return false }
             return media.parameters["q"].flatMap { Double($0) } != 0
@@ -58,13 +58,14 @@ extension NorthboundResponder {
         return self.stream(
             OwnerEventSource(
                 log: self.events, uid: principal.uid, resumed: resumed.flatMap { $0.isEmpty ? nil : $0 },
-                loop: scope.channel.eventLoop, mailbox: place.mailbox),
+                loop: scope.channel.eventLoop, mailbox: place.mailbox, metrics: self.metrics),
             place, scope)
     }
 
     private static let lastEventID = fieldName("Last-Event-ID")
 
-    private static var streamHead: HTTPAnswer {
+    /// What HEAD gets, and the begin of every stream.
+    static var streamHead: HTTPAnswer {
         var answer = HTTPAnswer(status: 200)
         answer.fields[.contentType] = "text/event-stream"
         answer.fields[.cacheControl] = "no-store"
@@ -78,7 +79,7 @@ extension NorthboundResponder {
             heartbeat: self.configuration.streamHeartbeat, patience: self.configuration.streamPatience)
         let (registry, token, id) = (self.registry, scope.token, scope.id)
         var answer = Self.streamHead
-        answer.stream = EventStream(source, place: place, scope: scope, times: times) {
+        answer.stream = EventStream(source, place: place, scope: scope, times: times, metrics: self.metrics) {
             guard let token else { return false }
             let call = RegistryClient.Call(requestID: id, deadline: Self.recheck)
             do throws(RegistryError) {

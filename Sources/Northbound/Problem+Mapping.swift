@@ -107,6 +107,7 @@ extension Problem {
         case .tooManyInFlight: self.init(.tooManyInFlight, retryAfter: 1)
         case .overloaded: self.init(.overloaded, retryAfter: 1)
         case .routesUnavailable: self.init(.routesUnavailable, retryAfter: 2)
+        case .signedOut: self.init(.signedOut, retryAfter: 10)
         }
     }
 

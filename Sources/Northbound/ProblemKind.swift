@@ -42,6 +42,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case badDeviceAnswer = "bad-device-answer"
     case outcomeUnknown = "outcome-unknown"
     case offline = "offline"
+    case signedOut = "signed-out"
     case moving = "moving"
     case deviceBusy = "device-busy"
     case overloaded = "overloaded"
@@ -277,6 +278,12 @@ extension ProblemKind {
                 503, "The device is not connected",
                 "The device is registered, but has no connection to the cloud now; it did not get the request.",
                 "Send the request again after the time in Retry-After; GET /devices shows who is online.")
+        case .signedOut:
+            Entry(
+                503, "The device has signed out",
+                "The device ended its session, or its login was taken away, while it was asked or observed; this ends "
+                    + "an event stream.",
+                "Ask or observe again once GET /devices shows it online, and stop if it is not listed there any more.")
         case .moving:
             Entry(
                 503, "The device is between two connections",

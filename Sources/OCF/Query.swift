@@ -91,3 +91,9 @@ extension Query {
         }
     }
 }
+
+extension Request {
+    /// Whether it asks for the states of many resources at once; what is told of them later may have some of them only
+    /// (OCF Core §7.6.3.3).
+    package var isBatch: Bool { self.options.queries?.contains("if=oic.if.b") == true }
+}

@@ -113,6 +113,11 @@ package final class RedisClient: Service {
         self.state.withLock { $0.refresh }?()
     }
 
+    /// Does something later, on any thread.
+    func schedule(in delay: TimeAmount, _ work: @escaping @Sendable () -> Void) {
+        self.group.next().scheduleTask(in: delay, work)
+    }
+
     // MARK: - Life
 
     /// Keeps the connections until graceful shutdown or cancellation.

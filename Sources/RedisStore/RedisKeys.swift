@@ -11,6 +11,7 @@ package struct RedisKeys: Sendable, Hashable {
         case generation = "generation"
         case token = "token:SHA256"
         case events = "events:UID"
+        case eventsSince = "events-since"
         case state = "state:{DI}"
         case answer = "answer:{UID}SHA256"
         case answers = "answers:{UID}"
@@ -32,6 +33,7 @@ package struct RedisKeys: Sendable, Hashable {
     var generation: String { "\(self.prefix)generation" }
     func token(_ hash: [UInt8]) -> String { "\(self.prefix)token:\(hash.hexadecimal)" }
     func events(_ uid: String) -> String { "\(self.prefix)events:\(Self.escaped(uid))" }
+    var eventsSince: String { "\(self.prefix)events-since" }
     func state(_ di: String) -> String { "\(self.prefix)state:{\(Self.escaped(di))}" }
     func answer(_ uid: String, _ name: [UInt8]) -> String {
         "\(self.prefix)answer:{\(Self.escaped(uid))}\(name.hexadecimal)"

@@ -164,7 +164,7 @@ package final class CachingRegistry: Responder, Service {
         switch response.options.undelivered {
         case .tooLarge: isLost = false
         case .noSession, .superseded, .moving, .queueFull, .late, .unreachable, .tooManyInFlight, .overloaded,
-            .routesUnavailable:
+            .routesUnavailable, .signedOut:
             isLost = true
         case nil:
             isLost =

@@ -4,7 +4,6 @@ import NIOCore
 import NIOSSL
 import SwiftASN1
 import Synchronization
-import TestServers
 import Testing
 import X509
 
@@ -38,10 +37,10 @@ struct RevocationTests {
         let identity = try bench.authority.issue()
         let (client, other) = (try await bench.connect(identity.client()), try bench.authority.issue())
         #expect(try await client.greeting.get() == Self.id)
-        let peer = PeerCertificate(identity.chain[0])
+        let peer = PeerCertificate(identity.chain[0], issuedBy: [])
         let counted = Counted()
-        bench.certificates.whenRevocationsChange { counted.increment() }
-        #expect(!bench.certificates.isRevoked(peer))
+        bench.certificates.whenTrustIsTaken { counted.increment() }
+        #expect(bench.certificates.fault(of: peer) == nil)
         // The same list again, and one with another's.
         try bench.replaceList(TestList().signed(by: bench.authority))
         bench.certificates.reloadIfChanged()
@@ -49,13 +48,13 @@ struct RevocationTests {
         try bench.replaceList(TestList(serials: [identity.chain[0].serialNumber]).signed(by: bench.authority))
         bench.certificates.reloadIfChanged()
         #expect(counted.value == 1)
-        #expect(bench.certificates.isRevoked(peer))
-        #expect(!bench.certificates.isRevoked(PeerCertificate(other.chain[0])))
+        #expect(bench.certificates.fault(of: peer) == .revoked)
+        #expect(bench.certificates.fault(of: PeerCertificate(other.chain[0], issuedBy: [])) == nil)
         // Fewer than before: nobody is to be ended.
         try bench.replaceList(TestList().signed(by: bench.authority))
         bench.certificates.reloadIfChanged()
         #expect(counted.value == 1)
-        #expect(!bench.certificates.isRevoked(peer))
+        #expect(bench.certificates.fault(of: peer) == nil)
         try await client.channel.close()
         try await bench.close()
     }
@@ -65,7 +64,7 @@ struct RevocationTests {
         let bench = try await TLSBench(interval: .milliseconds(20))
         let identity = try bench.authority.issue()
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
-        bench.certificates.whenRevocationsChange { continuation.yield() }
+        bench.certificates.whenTrustIsTaken { continuation.yield() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await bench.certificates.run() }
             try bench.replaceList(TestList(serials: [identity.chain[0].serialNumber]).signed(by: bench.authority))
@@ -73,7 +72,7 @@ struct RevocationTests {
             group.cancelAll()
             try await group.waitForAll()
         }
-        #expect(bench.certificates.isRevoked(PeerCertificate(identity.chain[0])))
+        #expect(bench.certificates.fault(of: PeerCertificate(identity.chain[0], issuedBy: [])) == .revoked)
         try await bench.close()
     }
 
@@ -81,11 +80,11 @@ struct RevocationTests {
     func unusable() async throws {
         let bench = try await TLSBench()
         let identity = try bench.authority.issue()
-        let peer = PeerCertificate(identity.chain[0])
+        let peer = PeerCertificate(identity.chain[0], issuedBy: [])
         let whole = try TestList(serials: [identity.chain[0].serialNumber]).signed(by: bench.authority)
         try bench.replaceList(whole)
         bench.certificates.reloadIfChanged()
-        #expect(bench.certificates.isRevoked(peer))
+        #expect(bench.certificates.fault(of: peer) == .revoked)
         let stranger = try TestAuthority("stranger")
         let forger = try TestAuthority("authority")
         var critical = TestList()
@@ -121,7 +120,7 @@ struct RevocationTests {
             try bench.replaceList(bytes)
             bench.certificates.reloadIfChanged()
             bench.certificates.reloadIfChanged()
-            #expect(bench.certificates.isRevoked(peer), "\(what)")
+            #expect(bench.certificates.fault(of: peer) == .revoked, "\(what)")
             #expect(bench.log.warnings("crl.pem") == before + 1, "\(what)")
             let last = bench.log.lines.last { $0.level == .warning }?.text ?? ""
             #expect(last.contains(reason), "\(what): \(last)")
@@ -129,7 +128,7 @@ struct RevocationTests {
         }
         try FileManager.default.removeItem(atPath: "\(bench.folder.path)/crl.pem")
         bench.certificates.reloadIfChanged()
-        #expect(bench.certificates.isRevoked(peer))
+        #expect(bench.certificates.fault(of: peer) == .revoked)
         // Whole again.
         try bench.replaceList(TestList().signed(by: bench.authority))
         bench.certificates.reloadIfChanged()
@@ -141,7 +140,8 @@ struct RevocationTests {
     func hostile() throws {
         let authority = try TestAuthority("authority")
         let whole = try TestList(serials: [.init(bytes: [1, 2, 3])]).signed(by: authority)
-        #expect(try RevocationList(whole, authorities: [authority.certificate]).serials == [[1, 2, 3]])
+        let id = CertificateID(issuer: .init(authority.name), serial: [1, 2, 3])
+        #expect(try RevocationList(whole, authorities: [authority.certificate]).revoked == [id])
         for count in whole.indices {
             #expect(throws: (any Error).self) {
                 try RevocationList(Array(whole.prefix(count)), authorities: [authority.certificate])
@@ -189,37 +189,71 @@ struct RevocationTests {
         let serials = (1...50_000).map { Certificate.SerialNumber($0) }
         let list = try RevocationList(
             try TestList(serials: serials).signed(by: authority), authorities: [authority.certificate])
-        #expect(list.serials.count == 50_000)
-        #expect(list.revokes([0xC3, 0x50]))
-        #expect(!list.revokes([0xC3, 0x51]))
-        #expect(list.revokes([0, 0, 1]))
+        #expect(list.revoked.count == 50_000)
+        let issuer = CertificateID.Issuer(authority.name)
+        #expect(list.revoked.contains(CertificateID(issuer: issuer, serial: [0xC3, 0x50])))
+        #expect(!list.revoked.contains(CertificateID(issuer: issuer, serial: [0xC3, 0x51])))
+        #expect(list.revoked.contains(CertificateID(issuer: issuer, serial: [0, 0, 1])))
+        let another = CertificateID.Issuer(try TestAuthority("another").name)
+        #expect(!list.revoked.contains(CertificateID(issuer: another, serial: [1])))
     }
 
-    @Test("BI-48: a session is not resumed once its certificate is revoked", arguments: ["-tls1_2", "-tls1_3"])
-    func resumption(version: String) async throws {
+    @Test("BI-46: a revoked issuer is told to whoever ends connections, and ends those of all that it has issued")
+    func issuerRevoked() async throws {
         let bench = try await TLSBench()
-        let identity = try bench.authority.issue()
-        let path = bench.folder.path
-        try identity.write(to: "\(path)/client.pem", key: "\(path)/client.key")
-        func connect(_ session: String) async throws -> String {
-            let ended = try await Subprocess.run([
-                "/bin/sh", "-c",
-                """
-                echo hello | timeout 30 openssl s_client \(version) -ign_eof -connect 127.0.0.1:\(bench.port) \
-                -cert \(path)/client.pem -key \(path)/client.key \(session) \(path)/session 2>&1
-                """,
-            ])
-            return ended.output
-        }
-        let first = try await connect("-sess_out")
-        #expect(first.contains(Self.id), "\(first)")
-        // It is who it was, though it shows nothing again.
-        let second = try await connect("-sess_in")
-        #expect(second.contains("Reused") && second.contains(Self.id), "\(second)")
-        try bench.replaceList(TestList(serials: [identity.chain[0].serialNumber]).signed(by: bench.authority))
+        let between = try bench.authority.subordinate("between")
+        let (below, beside) = (try between.issue(), try bench.authority.issue())
+        #expect(try await bench.greeting(below.client()) == Self.id)
+        let peer = try #require(bench.lastPeer)
+        #expect(try await bench.greeting(beside.client()) == Self.id)
+        let other = try #require(bench.lastPeer)
+        #expect(peer.chain.count == 2)
+        #expect(other.chain.count == 1)
+        let counted = Counted()
+        bench.certificates.whenTrustIsTaken { counted.increment() }
+        #expect(bench.certificates.fault(of: peer) == nil)
+        try bench.replaceList(TestList(serials: [between.certificate.serialNumber]).signed(by: bench.authority))
         bench.certificates.reloadIfChanged()
-        let third = try await connect("-sess_in")
-        #expect(!third.contains("Reused") && !third.contains(Self.id), "\(third)")
+        #expect(counted.value == 1)
+        #expect(bench.certificates.fault(of: peer) == .issuerRevoked)
+        #expect(bench.certificates.fault(of: other) == nil)
+        #expect(try await bench.greeting(below.client()) == nil)
+        #expect(try await bench.greeting(beside.client()) == Self.id)
+        try await bench.close()
+    }
+
+    @Test(
+        "An authority that is taken from the pool ends connections of its own; one that is added or renewed ends none")
+    func authorityGone() async throws {
+        let leaving = try TestAuthority("leaving")
+        let bench = try await TLSBench(also: [leaving])
+        #expect(try await bench.greeting(leaving.issue().client()) == Self.id)
+        let peer = try #require(bench.lastPeer)
+        #expect(try await bench.greeting(bench.authority.issue().client()) == Self.id)
+        let staying = try #require(bench.lastPeer)
+        let counted = Counted()
+        bench.certificates.whenTrustIsTaken { counted.increment() }
+        try bench.replaceAuthorities([bench.authority, leaving.renewed(), TestAuthority("new")])
+        bench.certificates.reloadIfChanged()
+        #expect(counted.value == 0)
+        #expect(bench.certificates.fault(of: peer) == nil)
+        try bench.replaceAuthorities([bench.authority])
+        bench.certificates.reloadIfChanged()
+        #expect(counted.value == 1)
+        #expect(bench.certificates.fault(of: peer) == .authorityGone)
+        #expect(bench.certificates.fault(of: staying) == nil)
+        try await bench.close()
+    }
+
+    @Test("A chain ends with the first of its certificates")
+    func firstEnd() async throws {
+        let bench = try await TLSBench()
+        let short = try bench.authority.subordinate("short", until: 1800)
+        #expect(try await bench.greeting(short.issue().client()) == Self.id)
+        let peer = try #require(bench.lastPeer)
+        #expect(peer.notAfter <= AuthorityFolder.clock() + 1800)
+        #expect(bench.certificates.fault(of: peer, now: peer.notAfter) == nil)
+        #expect(bench.certificates.fault(of: peer, now: peer.notAfter + 1) == .ended)
         try await bench.close()
     }
 }

@@ -4,6 +4,8 @@ import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
+import SwiftASN1
+import Synchronization
 
 /// A listener with certificates in a folder of its own: it tells every client that gets in who it is.
 final class TLSBench: Sendable {
@@ -14,6 +16,10 @@ final class TLSBench: Sendable {
     let log = TestLog()
     let certificates: ServerCertificates
     private let server: any Channel
+    private let known: Known
+
+    /// Of the client that was greeted last.
+    var lastPeer: PeerCertificate? { self.known.last.withLock { $0 } }
 
     var files: ServerCertificates.Files {
         .init(
@@ -23,13 +29,15 @@ final class TLSBench: Sendable {
 
     var port: Int { self.server.localAddress?.port ?? 0 }
 
+    /// - Parameter also: other authorities that are trusted.
     init(
         clients: ServerCertificates.ClientVerification = .required, protocols: [String] = [],
-        revoked: TestList = TestList(), interval: TimeAmount = .hours(1), authority: TestAuthority? = nil
+        revoked: TestList = TestList(), interval: TimeAmount = .hours(1), authority: TestAuthority? = nil,
+        also: [TestAuthority] = []
     ) async throws {
         let authority = try authority ?? TestAuthority("authority")
         let path = self.folder.path
-        try authority.write(to: "\(path)/ca.pem")
+        try Self.write([authority] + also, to: "\(path)/ca.pem")
         let own = try authority.issue { $0.commonName = Self.ownName }
         try own.write(to: "\(path)/server.pem", key: "\(path)/server.key")
         try Data(revoked.signed(by: authority)).write(to: URL(fileURLWithPath: "\(path)/crl.pem"))
@@ -40,15 +48,26 @@ final class TLSBench: Sendable {
             clients: clients, protocols: protocols, interval: interval, logger: self.log.logger)
         self.authority = authority
         self.certificates = certificates
+        let known = Known()
+        self.known = known
         self.server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.backlog, value: 256)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let handler = certificates.serverHandler()
-                    try channel.pipeline.syncOperations.addHandlers(handler, Greeter(certificates, handler))
+                    let handshake = certificates.handshake()
+                    try channel.pipeline.syncOperations.addHandlers(handshake.handler, Greeter(handshake, known))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
+    }
+
+    func replaceAuthorities(_ authorities: [TestAuthority]) throws {
+        try Self.write(authorities, to: "\(self.folder.path)/ca.pem")
+    }
+
+    private static func write(_ authorities: [TestAuthority], to path: String) throws {
+        try authorities.map { try $0.certificate.serializeAsPEM().pemString }.joined(separator: "\n")
+            .write(toFile: path, atomically: true, encoding: .utf8)
     }
 
     func replaceList(_ bytes: [UInt8]) throws {
@@ -84,21 +103,33 @@ final class TLSBench: Sendable {
     }
 }
 
+/// Who was greeted.
+private final class Known: Sendable {
+    let last = Mutex<PeerCertificate?>(nil)
+}
+
 /// The listener's end.
 private final class Greeter: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private let certificates: ServerCertificates
-    private let handler: NIOSSLServerHandler
+    private let handshake: ServerHandshake
+    private let known: Known
 
-    init(_ certificates: ServerCertificates, _ handler: NIOSSLServerHandler) {
-        self.certificates = certificates
-        self.handler = handler
+    init(_ handshake: ServerHandshake, _ known: Known) {
+        self.handshake = handshake
+        self.known = known
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let name = self.certificates.peerCertificate(of: self.handler)?.uuid ?? "-"
+        let name: String
+        switch self.handshake.peer() {
+        case .anonymous: name = "-"
+        case .known(let peer):
+            name = peer.uuid ?? "-"
+            self.known.last.withLock { $0 = peer }
+        case .refused(let reason): name = "refused: \(reason)"
+        }
         context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: name)), promise: nil)
         // A whole line comes from a tool, which goes when we do.
         if String(buffer: self.unwrapInboundIn(data)).hasSuffix("\n") { context.close(promise: nil) }

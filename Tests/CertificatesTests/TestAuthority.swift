@@ -54,31 +54,49 @@ struct TestAuthority: Sendable {
     let between: [Certificate]
 
     init(_ name: String, keyUsage: KeyUsage = KeyUsage(keyCertSign: true, cRLSign: true)) throws {
-        self.key = Certificate.PrivateKey(P256.Signing.PrivateKey())
-        self.name = try DistinguishedName { CommonName(name) }
-        self.certificate = try Self.authority(
-            self.name, key: self.key.publicKey, keyUsage, issuer: self.name, issuerKey: self.key)
-        self.between = []
+        let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
+        let name = try DistinguishedName { CommonName(name) }
+        self.init(
+            name: name, key: key,
+            certificate: try Self.authority(name, key: key.publicKey, keyUsage, issuer: name, issuerKey: key),
+            between: [])
     }
 
-    private init(_ name: String, below parent: TestAuthority) throws {
-        self.key = Certificate.PrivateKey(P256.Signing.PrivateKey())
-        self.name = try DistinguishedName { CommonName(name) }
-        self.certificate = try Self.authority(
-            self.name, key: self.key.publicKey, KeyUsage(keyCertSign: true, cRLSign: true), issuer: parent.name,
-            issuerKey: parent.key)
-        self.between = [self.certificate] + parent.between
+    private init(name: DistinguishedName, key: Certificate.PrivateKey, certificate: Certificate, between: [Certificate])
+    {
+        self.name = name
+        self.key = key
+        self.certificate = certificate
+        self.between = between
     }
 
-    func subordinate(_ name: String) throws -> TestAuthority { try TestAuthority(name, below: self) }
+    /// - Parameter until: in seconds from now.
+    func subordinate(_ name: String, until: Double = 360_000) throws -> TestAuthority {
+        let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
+        let name = try DistinguishedName { CommonName(name) }
+        let certificate = try Self.authority(
+            name, key: key.publicKey, KeyUsage(keyCertSign: true, cRLSign: true), issuer: self.name,
+            issuerKey: self.key, until: until)
+        return TestAuthority(name: name, key: key, certificate: certificate, between: [certificate] + self.between)
+    }
+
+    /// Another certificate of the same authority, a root.
+    func renewed() throws -> TestAuthority {
+        TestAuthority(
+            name: self.name, key: self.key,
+            certificate: try Self.authority(
+                self.name, key: self.key.publicKey, KeyUsage(keyCertSign: true, cRLSign: true), issuer: self.name,
+                issuerKey: self.key),
+            between: [])
+    }
 
     private static func authority(
         _ name: DistinguishedName, key: Certificate.PublicKey, _ usage: KeyUsage, issuer: DistinguishedName,
-        issuerKey: Certificate.PrivateKey
+        issuerKey: Certificate.PrivateKey, until: Double = 360_000
     ) throws -> Certificate {
         try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: key,
-            notValidBefore: Date(timeIntervalSinceNow: -7200), notValidAfter: Date(timeIntervalSinceNow: 360_000),
+            notValidBefore: Date(timeIntervalSinceNow: -7200), notValidAfter: Date(timeIntervalSinceNow: until),
             issuer: issuer, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
             extensions: try Certificate.Extensions {
                 Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))

@@ -66,6 +66,14 @@ final class ClusterProcess: Sendable {
 
     var admin: HTTPTestClient { HTTPTestClient(host: self.host, port: self.ports["admin"] ?? 0) }
 
+    /// The value of a metric without labels; nil if there is none.
+    func metric(_ name: String) async throws -> String? {
+        let text = try await self.admin.get("/metrics").text
+        return text.split(separator: "\n").first { $0.hasPrefix("\(name) ") }.map {
+            String($0.dropFirst(name.count + 1))
+        }
+    }
+
     /// Waits until `/readyz` says so.
     func isReady(within patience: Duration = .seconds(60)) async throws {
         let deadline = ContinuousClock.now + patience

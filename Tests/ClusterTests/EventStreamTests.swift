@@ -103,4 +103,42 @@ struct EventStreamTests {
         }
         await redis.stop()
     }
+
+    @Test("What happened while Redis stood still is told when it is back: as events, or as a gap, never not at all")
+    func redisPaused() async throws {
+        let redis = try await RedisServer.start()
+        try await RunningCluster.with(.init(redis: redis)) { cluster in
+            let owner = try await cluster.owner("alice")
+            let lamp = try await owner.signedUp("lamp")
+            let reader = try await EventReader.open(try cluster.http(0), "/events", token: owner.token)
+            #expect(try await reader.next().name == "ready")
+            let device = try await lamp.signIn(on: cluster.connect(to: 0))
+            let place = try await reader.next()
+            #expect(place.name == "device.signed-in")
+            redis.pause()
+            try await cluster.eventually("the pod has noticed") {
+                try await cluster.coapInterfaces[0].metric("redis_connected") == "0"
+            }
+            // Nothing is sent to Redis now, so both are lost.
+            let signOut = Request.signIn(uid: lamp.uid, di: lamp.di, accessToken: lamp.accessToken, login: false)
+            #expect(try await device.peer.ask(signOut).code == .changed)
+            redis.resume()
+            let gap = try await reader.next()
+            #expect(gap.name == "gap", "\(gap)")
+            #expect(try await cluster.northbounds[0].metric("http_streams_gaps_total") == "1")
+            _ = try await lamp.signIn(on: cluster.connect(to: 1))
+            #expect(try await reader.next().name == "device.signed-in")
+            // The other northbound tells the same to who comes again from before, and nothing of it from behind.
+            for (id, names) in [
+                (place.id, ["ready", "gap", "device.signed-in"]), (gap.id, ["ready", "device.signed-in"]),
+            ] {
+                let again = try await EventReader.open(
+                    try cluster.http(1), "/events", token: owner.token, after: id)
+                #expect(try await again.next(names.count).map(\.name) == names)
+                await again.close()
+            }
+            await reader.close()
+        }
+        await redis.stop()
+    }
 }

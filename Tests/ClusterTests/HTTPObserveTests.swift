@@ -47,4 +47,37 @@ struct HTTPObserveTests {
             try await third.answer(last, Response(.content))
         }
     }
+
+    @Test("C-76: a device that signs out ends its streams at once and says why; the metrics have what is observed")
+    func signsOut() async throws {
+        try await RunningCluster.with { cluster in
+            let owner = try await cluster.owner("alice")
+            let lamp = try await cluster.device("lamp", of: owner, at: 0)
+            async let opening = EventReader.open(try cluster.http(0), "/lamp/light", token: owner.token)
+            let upstream = try await lamp.peer.receiveGet("light", observe: 0)
+            try await lamp.peer.notify(upstream, "on")
+            let reader = try await opening
+            #expect(Self.text(try await reader.next()) == "on")
+            let (pod, northbound) = (cluster.coapInterfaces[0], cluster.northbounds[0])
+            func expectMetrics(_ count: Int) async throws {
+                for (process, name) in [
+                    (pod, "coap_observations_upstream"), (pod, "coap_observations_observers"),
+                    (northbound, "edge_observations"), (northbound, "http_streams_open"),
+                ] {
+                    try await cluster.eventually("\(name) is \(count)") {
+                        try await process.metric(name) == "\(count)"
+                    }
+                }
+            }
+            try await expectMetrics(1)
+            let login = lamp.login
+            try await lamp.peer.start(
+                .signIn(uid: login.uid, di: login.di, accessToken: login.accessToken, login: false))
+            let end = try await reader.next()
+            #expect(end.name == "end")
+            #expect(end.data.contains("/errors#signed-out"), "\(end)")
+            try await expectMetrics(0)
+            await reader.close()
+        }
+    }
 }

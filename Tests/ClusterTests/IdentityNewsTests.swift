@@ -31,11 +31,11 @@ struct IdentityNewsTests {
         for _ in 0..<3 {
             newest = try await identity.refresh(uid: uid, di: di, refreshToken: newest.refreshToken)
         }
-        #expect(try await events.events(of: uid, after: nil, limit: 10).isEmpty)
+        #expect(try await events.read(of: uid, after: .start, limit: 10).events.isEmpty)
         await #expect(throws: CloudError.self) {
             try await identity.refresh(uid: uid, di: di, refreshToken: first.refreshToken)
         }
-        let told = try await events.events(of: uid, after: nil, limit: 10)
+        let told = try await events.read(of: uid, after: .start, limit: 10).events
         #expect(told.map(\.event.kind) == [.tokenReuse])
         #expect(told.first?.event.di == di)
         #expect(told.first?.event.text.contains("provisioned again") == true)

@@ -30,6 +30,11 @@ struct SettingsTests {
             arguments: ProgramArguments(), environment: Self.required.merging(environment) { $1 })
     }
 
+    private static func northbound(_ environment: [String: String] = [:]) throws -> NorthboundSettings {
+        try NorthboundSettings(
+            arguments: ProgramArguments(), environment: Self.required.merging(environment) { $1 })
+    }
+
     @Test("What an operator must give is asked for by name, with how to make one")
     func missing() throws {
         let error = try #require(throws: ConfigurationError.self) {
@@ -165,6 +170,28 @@ struct SettingsTests {
         let three = try Self.coapInterface(two.merging(["INTERNAL_TLS_CA": "/a"]) { $1 })
         #expect(three.inside.tls?.key == "/k")
         #expect(try Self.coapInterface().inside.tls == nil)
+    }
+
+    @Test("HTTPS shows HTTPS_CERTIFICATE, else TLS_CERTIFICATE, in northbound and coap-gateway alike")
+    func certificateOverHTTPS() throws {
+        let shared = ["TLS_CERTIFICATE": "/c", "TLS_CERTIFICATE_KEY": "/k"]
+        let own = ["HTTPS_CERTIFICATE": "/hc", "HTTPS_CERTIFICATE_KEY": "/hk"]
+        let cases: [([String: String], ServerCertificates.Files?)] = [
+            ([:], nil), (shared, .init(certificate: "/c", key: "/k")), (own, .init(certificate: "/hc", key: "/hk")),
+            (shared.merging(own) { $1 }, .init(certificate: "/hc", key: "/hk")),
+        ]
+        for (environment, files) in cases {
+            #expect(try Self.northbound(environment).http.files == files)
+            // Authorities are for devices: nobody is asked for a certificate over HTTPS.
+            let gateway = try GatewayConfiguration(
+                arguments: ProgramArguments(), environment: environment.merging(["TLS_CA_POOL": "/a"]) { $1 })
+            #expect(gateway.http.files == files)
+        }
+        #expect(try Self.northbound(own.merging(["HTTPS_PORT": "off"]) { $1 }).http.securePort == nil)
+        for half in ["TLS_CERTIFICATE", "TLS_CERTIFICATE_KEY", "HTTPS_CERTIFICATE", "HTTPS_CERTIFICATE_KEY"] {
+            let error = try #require(throws: ConfigurationError.self) { try Self.northbound([half: "/x"]) }
+            #expect(error.description.contains("one of them is set; give both or none"))
+        }
     }
 
     @Test("Two listeners of one program on one port are refused")

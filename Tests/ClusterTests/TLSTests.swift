@@ -70,4 +70,30 @@ struct TLSTests {
             #expect(ended.status == 0, "\(ended.output) \(ended.errors)")
         }
     }
+
+    @Test("A certificate that is replaced is read anew by every program that shows it, connections or none")
+    func replaced() async throws {
+        let folder = try ServerProcess.temporaryFolder("cloud")
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let sid = UUID().uuidString.lowercased()
+        _ = try await Self.settings(["init", "--dir", folder])
+        let words = ["issue", "--cloud", sid, "--host", "localhost", "--dir", folder, "--replace"]
+        let issued = try await Self.settings(words).filter { $0.key.hasPrefix("TLS_CERTIFICATE") }
+        var shape = RunningCluster.Shape()
+        (shape.coapInterfaces, shape.northbounds) = (1, 1)
+        shape.programSettings = [
+            .registry: ["SID": sid],
+            .coapInterface: issued.merging(["COAPS_PORT": "0"]) { $1 },
+            .northbound: issued.merging(["HTTPS_PORT": "0"]) { $1 },
+        ]
+        try await RunningCluster.with(shape) { cluster in
+            _ = try cluster.northbounds[0].port("https")
+            _ = try await Self.settings(words)
+            for process in cluster.coapInterfaces + cluster.northbounds {
+                try await cluster.eventually("it has read the new one") {
+                    process.log.contains { $0.contains("the certificate read anew") }
+                }
+            }
+        }
+    }
 }

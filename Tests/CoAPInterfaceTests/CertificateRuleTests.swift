@@ -15,7 +15,7 @@ struct CertificateRuleTests {
     private static let certificate = Self.certificate(Self.uuid)
 
     private static func certificate(_ uuid: String?) -> PeerCertificate {
-        PeerCertificate(uuid: uuid, issuer: [1], serialNumber: [2], notAfter: 3)
+        PeerCertificate(uuid: uuid, notAfter: 3)
     }
 
     private static func request(_ path: [String], di: String?) -> Request {

@@ -14,19 +14,30 @@ struct LinksWatchTests {
     }
 
     /// An event log that can be out of reach.
-    private final class MoodyLog: EventLog {
+    private final class MoodyLog: EventHistory {
         let log: InMemoryEventLog
         private let down = Atomic<Bool>(false)
+        private let reads = Atomic<Int>(0)
 
         init(clock: any WallClock) { self.log = InMemoryEventLog(clock: clock) }
 
+        /// How often events were read.
+        var readCount: Int { self.reads.load(ordering: .relaxed) }
         func setDown(_ isDown: Bool) { self.down.store(isDown, ordering: .relaxed) }
         func append(_ event: OwnerEvent, of uid: UserID) { self.log.append(event, of: uid) }
-        func events(
-            of uid: UserID, after id: String?, limit: Int
-        ) async throws(RouteStoreUnavailable) -> [LoggedEvent] {
+        func forget(_ uid: UserID) { self.log.forget(uid) }
+
+        func last(of uid: UserID) async throws(RouteStoreUnavailable) -> EventLogID {
             if self.down.load(ordering: .relaxed) { throw RouteStoreUnavailable(reason: "down") }
-            return try await self.log.events(of: uid, after: id, limit: limit)
+            return try await self.log.last(of: uid)
+        }
+
+        func read(
+            of uid: UserID, after place: EventLogID, limit: Int
+        ) async throws(RouteStoreUnavailable) -> EventPage {
+            self.reads.add(1, ordering: .relaxed)
+            if self.down.load(ordering: .relaxed) { throw RouteStoreUnavailable(reason: "down") }
+            return try await self.log.read(of: uid, after: place, limit: limit)
         }
     }
 
@@ -38,24 +49,27 @@ struct LinksWatchTests {
     func told() async throws {
         let log = MoodyLog(clock: SteppingClock())
         let watch = LinksWatch(events: log)
+        var follower = EventFollower(log)
         let (alice, bob) = (try UserID("alice"), try UserID("bob"))
-        log.append(Self.event(.linksPublished), of: alice)
+        for _ in 0..<EventLogLimits.perOwner { log.append(Self.event(.linksPublished), of: alice) }
         let calls = Calls()
         let handle = try #require(watch.subscribe(to: alice) { calls.add() })
-        await watch.look()
+        await watch.look(&follower, log)
         #expect(calls.count == 1)
-        await watch.look()
+        // What is old is nobody's news.
+        #expect(log.readCount == 0)
+        await watch.look(&follower, log)
         #expect(calls.count == 1)
         for (index, kind) in [OwnerEvent.Kind.linksPublished, .linksUnpublished, .deviceDeleted].enumerated() {
             log.append(Self.event(kind), of: alice)
-            await watch.look()
+            await watch.look(&follower, log)
             #expect(calls.count == 2 + index)
         }
         for kind in [OwnerEvent.Kind.deviceSignedIn, .deviceSignedOut, .tokenReuse, .deviceContested] {
             log.append(Self.event(kind), of: alice)
         }
         log.append(Self.event(.linksPublished), of: bob)
-        await watch.look()
+        await watch.look(&follower, log)
         #expect(calls.count == 4)
         watch.changed(bob)
         #expect(calls.count == 4)
@@ -65,7 +79,7 @@ struct LinksWatchTests {
         handle.cancel()
         #expect(watch.count == 0)
         log.append(Self.event(.linksPublished), of: alice)
-        await watch.look()
+        await watch.look(&follower, log)
         watch.changed(alice)
         #expect(calls.count == 5)
     }
@@ -74,18 +88,19 @@ struct LinksWatchTests {
     func outage() async throws {
         let log = MoodyLog(clock: SteppingClock())
         let watch = LinksWatch(events: log)
+        var follower = EventFollower(log)
         let alice = try UserID("alice")
         let calls = Calls()
         let handle = try #require(watch.subscribe(to: alice) { calls.add() })
-        await watch.look()
+        await watch.look(&follower, log)
         #expect(calls.count == 1)
         log.setDown(true)
-        await watch.look()
+        await watch.look(&follower, log)
         #expect(calls.count == 1)
         log.setDown(false)
-        await watch.look()
+        await watch.look(&follower, log)
         #expect(calls.count == 2)
-        await watch.look()
+        await watch.look(&follower, log)
         #expect(calls.count == 2)
         handle.cancel()
     }

@@ -286,7 +286,7 @@ struct ObservingTests {
     func events() async throws {
         try await ObserveBench.with { bench in
             func kinds() async throws -> [OwnerEvent.Kind] {
-                try await bench.events.events(of: try UserID("alice"), after: nil, limit: 100).map(\.event.kind)
+                try await bench.events.read(of: try UserID("alice"), after: .start, limit: 100).events.map(\.event.kind)
             }
             _ = try await bench.signIn("lamp", bench.a)
             _ = try await bench.signIn("phone", bench.a)
@@ -320,7 +320,8 @@ struct ObservingLinksTests {
             bench.events.append(
                 OwnerEvent(kind: .linksPublished, di: nil, at: Timestamp(milliseconds: 0), text: ""),
                 of: try UserID("alice"))
-            await bench.a.keeper.linksWatch.look()
+            var follower = EventFollower(bench.events)
+            await bench.a.keeper.linksWatch.look(&follower, bench.events)
             try await phone.receiveNotification("clock", token: Self.token)
             // The same again is no news.
             let asked = bench.registry.asked

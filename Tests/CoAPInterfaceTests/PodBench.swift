@@ -218,15 +218,17 @@ final class MoodyRoutes: RouteStore {
 }
 
 /// What owners were told.
-final class HeardEvents: EventLog {
+final class HeardEvents: EventHistory {
     private let heard = Mutex<[OwnerEvent]>([])
     var all: [OwnerEvent] { self.heard.withLock { $0 } }
     /// Those of one kind.
     func all(_ kind: OwnerEvent.Kind) -> [OwnerEvent] { self.all.filter { $0.kind == kind } }
 
     func append(_ event: OwnerEvent, of uid: UserID) { self.heard.withLock { $0.append(event) } }
-    func events(of uid: UserID, after id: String?, limit: Int) async throws(RouteStoreUnavailable) -> [LoggedEvent] {
-        []
+    func forget(_ uid: UserID) {}
+    func last(of uid: UserID) async throws(RouteStoreUnavailable) -> EventLogID { .start }
+    func read(of uid: UserID, after place: EventLogID, limit: Int) async throws(RouteStoreUnavailable) -> EventPage {
+        EventPage(events: [], gap: false, last: place)
     }
 }
 

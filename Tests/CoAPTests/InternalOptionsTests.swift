@@ -112,7 +112,7 @@ struct InternalOptionsTests {
         #expect(OptionNumber.page.rawValue == 65300)
         #expect(OptionNumber.sequence.rawValue == 65302)
         #expect(OptionNumber.idempotent.rawValue == 65304)
-        #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+        #expect(Undelivered.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
         #expect(UnknownOutcome.allCases.map(\.rawValue) == [1, 2, 3])
     }
 }

@@ -139,4 +139,40 @@ struct ObservationTableTests {
         #expect(table.leave(1) == .nothing)
         #expect(table.endAll().observers.isEmpty)
     }
+
+    @Test("What the device said last keeps no more memory than it takes, however much was read with it")
+    func keepsLittle() throws {
+        var table = ObservationTable()
+        guard case .begin(let id, _) = table.join(Request(.get), as: 1) else {
+            Issue.record("not begun")
+            return
+        }
+        var read = ByteBuffer(repeating: 7, count: 65_536)
+        let slice = read.readSlice(length: 100)
+        let payload = try #require(slice)
+        _ = table.heard(.notified(Response(.content, payload: payload)), of: id)
+        let kept = try #require(table.last(of: id)?.payload)
+        #expect(kept == payload)
+        #expect(kept.storageCapacity <= 256)
+    }
+
+    @Test("What is not to be shared is asked for each observer, also once it is open again")
+    func unshared() {
+        var table = ObservationTable()
+        guard case .begin(let first, _) = table.join(Self.request(), isShared: false, as: 1),
+            case .begin(let second, _) = table.join(Self.request(), isShared: false, as: 2)
+        else {
+            Issue.record("shared")
+            return
+        }
+        #expect(table.heard(.notified(Self.on), of: first) == .tell([1], Self.on))
+        table.setOpen(false, first)
+        table.setOpen(true, first)
+        guard case .begin = table.join(Self.request(), as: 3) else {
+            Issue.record("shared")
+            return
+        }
+        #expect(table.leave(1) == .cancel(first))
+        #expect(table.leave(2) == .cancel(second))
+    }
 }

@@ -21,19 +21,117 @@ struct ClientHelloTests {
         return try #require(try channel.readOutbound(as: ByteBuffer.self))
     }
 
+    static let offers: [([String], ClientHelloReader.Verdict)] = [
+        ([], .serve), (["coap"], .serve), (["h2", "coap"], .serve), (["h2"], .onlyOtherProtocols),
+        (["h2", "http/1.1"], .onlyOtherProtocols),
+    ]
+
+    /// A loaded machine may take long over so many segments.
+    private static let patient = TransportLimits(openingTimeout: .seconds(100))
+
+    /// The same handshake message in records of so many bytes (RFC 8446 §5.1).
+    private static func records(_ hello: ByteBuffer, of size: Int) -> ByteBuffer {
+        var rest = hello
+        rest.moveReaderIndex(forwardBy: 5)
+        var cut = ByteBuffer()
+        while let part = rest.readSlice(length: min(size, rest.readableBytes)), part.readableBytes > 0 {
+            cut.writeBytes([0x16, 0x03, 0x01])
+            cut.writeInteger(UInt16(part.readableBytes))
+            cut.writeImmutableBuffer(part)
+        }
+        return cut
+    }
+
+    private static func verdict(_ bytes: ByteBuffer) -> ClientHelloReader.Verdict {
+        var reader = ClientHelloReader()
+        return reader.read(bytes)
+    }
+
     @Test(
-        "C-90: no ALPN, or coap among others, is taken; others alone are not",
-        arguments: [
-            ([], false), (["coap"], false), (["h2", "coap"], false), (["h2"], true), (["h2", "http/1.1"], true),
-        ]
-            as [([String], Bool)])
-    func protocols(_ offered: [String], isRefused: Bool) throws {
+        "C-90: no ALPN, or coap among others, is taken; others alone are not, in however many records",
+        arguments: offers)
+    func protocols(_ offered: [String], verdict: ClientHelloReader.Verdict) throws {
         let hello = try Self.hello(offered)
-        #expect(ClientHello.offersOnlyOthers(hello) == isRefused)
-        // Cut anywhere it cannot be told, and nothing is read past the end.
-        for length in 0..<hello.readableBytes {
-            let cut = try #require(hello.getSlice(at: hello.readerIndex, length: length))
-            #expect(!ClientHello.offersOnlyOthers(cut) || isRefused)
+        for size in [1, 3, 100, 16_384] {
+            let records = Self.records(hello, of: size)
+            #expect(Self.verdict(records) == verdict)
+            // One byte after another: nothing is said before the last, and nothing is read past the end.
+            var reader = ClientHelloReader()
+            for length in 0..<records.readableBytes {
+                let cut = try #require(records.getSlice(at: records.readerIndex, length: length))
+                #expect(reader.read(cut) == .wait)
+            }
+            #expect(reader.read(records) == verdict)
+        }
+    }
+
+    @Test("What is no ClientHello, or too large for one, is the library's to refuse; endless small records are ours")
+    func others() throws {
+        let hello = try Self.hello(["h2"])
+        var other = hello
+        other.setInteger(UInt8(2), at: other.readerIndex + 5)
+        #expect(Self.verdict(other) == .serve)
+        #expect(Self.verdict(ByteBuffer(bytes: [0x15, 3, 1, 0, 2, 2, 0])) == .serve)
+        #expect(Self.verdict(ByteBuffer(bytes: [0x16, 3, 1, 0, 4, 1, 0xFF, 0xFF, 0xFF])) == .serve)
+        // Another kind of record in the midst of it.
+        var mixed = Self.records(hello, of: 16)
+        mixed.setInteger(UInt8(0x17), at: mixed.readerIndex + 21)
+        #expect(Self.verdict(mixed) == .serve)
+        var empty = ByteBuffer()
+        while empty.readableBytes <= ClientHelloReader.limit { empty.writeBytes([0x16, 3, 1, 0, 0]) }
+        #expect(Self.verdict(empty) == .tooLarge)
+        // Extensions that are cut short inside a whole message.
+        for length in 0..<(hello.readableBytes - 9) {
+            var short = try #require(hello.getSlice(at: hello.readerIndex + 5, length: 4 + length))
+            short.setInteger(UInt32(0x0100_0000) | UInt32(length), at: short.readerIndex)
+            let verdict = Self.verdict(Self.records(Self.record(short), of: 16_384))
+            #expect(verdict == .serve || verdict == .onlyOtherProtocols)
+        }
+    }
+
+    private static func record(_ message: ByteBuffer) -> ByteBuffer {
+        var record = ByteBuffer(bytes: [0x16, 3, 1])
+        record.writeInteger(UInt16(message.readableBytes))
+        record.writeImmutableBuffer(message)
+        return record
+    }
+
+    @Test("C-90: a ClientHello with ALPN h2 alone is refused, though it comes byte by byte")
+    func byteByByte() async throws {
+        let certificates = try TestCertificates()
+        try await ListenerBench.with(limits: Self.patient, transport: .tls(try certificates.server())) { bench in
+            let peer = try await RawPeer.connect(port: bench.listener.port)
+            for byte in try Self.hello(["h2"]).readableBytesView { try await peer.send([byte]) }
+            #expect(try await peer.receiveUntilClose() == [])
+            #expect(try await bench.refusal() == .handshakeFailed)
+        }
+    }
+
+    @Test("C-90: a ClientHello with coap, or without ALPN, is answered, though it comes byte by byte")
+    func byteByByteServed() async throws {
+        let certificates = try TestCertificates()
+        try await ListenerBench.with(limits: Self.patient, transport: .tls(try certificates.server())) { bench in
+            for offered in [["h2", "coap"], []] {
+                let peer = try await RawPeer.connect(port: bench.listener.port)
+                for byte in try Self.hello(offered).readableBytesView { try await peer.send([byte]) }
+                // A handshake record: ServerHello (RFC 8446 §4.1.3).
+                let answer = try await peer.receive(6)
+                #expect(answer[0] == 0x16)
+                #expect(answer[5] == 2)
+                await peer.close()
+            }
+        }
+    }
+
+    @Test("BI-48: a ClientHello that never ends is refused at its bound")
+    func endless() async throws {
+        let certificates = try TestCertificates()
+        try await ListenerBench.with(limits: Self.patient, transport: .tls(try certificates.server())) { bench in
+            let peer = try await RawPeer.connect(port: bench.listener.port)
+            let record: [UInt8] = [0x16, 3, 1, 0, 0]
+            try? await peer.send((0...ClientHelloReader.limit / record.count).flatMap { _ in record })
+            #expect(try await bench.refusal() == .handshakeFailed)
+            await peer.close()
         }
     }
 

@@ -172,33 +172,6 @@ struct SecureListenerTests {
         }
     }
 
-    @Test("The delegate is told the certificate that was shown, and who is revoked is told so and closed; others stay")
-    func revoked() async throws {
-        let certificates = try TestCertificates()
-        let uuids = ["0685b960-736f-46f7-bec0-9e6cbd61adc1", "11111111-736f-46f7-bec0-9e6cbd61adc1"]
-        try await ListenerBench.with(
-            transport: .tls(try certificates.server(.required)), handling: Self.echo
-        ) { bench in
-            var clients: [CoAPConnection] = []
-            for uuid in uuids {
-                let own = try certificates.issue("uuid:\(uuid)", to: uuid)
-                clients.append(
-                    try await Self.dialer.connect(
-                        host: "127.0.0.1", port: bench.listener.port,
-                        transport: .tls(try certificates.client(showing: own)), timeout: .seconds(20), server: nil))
-                let shown = try await bench.next("a certificate") { event -> PeerCertificate?? in
-                    if case .secured(let certificate) = event { .some(certificate) } else { nil }
-                }
-                #expect(shown?.uuid == uuid)
-            }
-            bench.listener.abortRevoked { $0.uuid == uuids[0] }
-            #expect(
-                await clients[0].ended == .abortedByPeer(diagnostic: "the certificate of this peer was revoked"))
-            #expect(try await clients[1].send(Request(.get, path: ["x"]), timeout: .seconds(20)).code == .content)
-            await clients[1].close()
-        }
-    }
-
     @Test("Where certificates are required, a client without one never comes to CoAP")
     func required() async throws {
         let certificates = try TestCertificates()

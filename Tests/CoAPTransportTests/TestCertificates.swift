@@ -40,10 +40,13 @@ final class TestCertificates {
     }
 
     /// Writes a certificate with its key, and returns both paths.
-    func issue(_ commonName: String, to file: String) throws -> (certificate: String, key: String) {
+    /// - Parameter lasting: in seconds from now.
+    func issue(
+        _ commonName: String, to file: String, lasting: Double = 3600
+    ) throws -> (certificate: String, key: String) {
         let key = P256.Signing.PrivateKey()
         let leaf = try self.certificate(
-            for: key.publicKey, subject: DistinguishedName { CommonName(commonName) },
+            for: key.publicKey, subject: DistinguishedName { CommonName(commonName) }, lasting: lasting,
             Certificate.Extensions {
                 SubjectAlternativeNames([
                     .dnsName("localhost"), .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])),
@@ -57,11 +60,12 @@ final class TestCertificates {
     }
 
     private func certificate(
-        for key: P256.Signing.PublicKey, subject: DistinguishedName, _ extensions: Certificate.Extensions
+        for key: P256.Signing.PublicKey, subject: DistinguishedName, lasting: Double = 3600,
+        _ extensions: Certificate.Extensions
     ) throws -> Certificate {
         try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: .init(key),
-            notValidBefore: Date(timeIntervalSinceNow: -3600), notValidAfter: Date(timeIntervalSinceNow: 3600),
+            notValidBefore: Date(timeIntervalSinceNow: -3600), notValidAfter: Date(timeIntervalSinceNow: lasting),
             issuer: self.name, subject: subject, signatureAlgorithm: .ecdsaWithSHA256, extensions: extensions,
             issuerPrivateKey: .init(self.key))
     }

@@ -72,7 +72,7 @@ struct DeliveryMachineTests {
                     let response = Response.undelivered(reason)
                     let isRefusal = Self.refusals.contains(reason)
                     #expect(try answered(response) == (isRefusal && hasTime ? .lookUp : .answer(response)))
-                    #expect(Machine.disprovesRoute(response) == isRefusal)
+                    #expect(Machine.disprovesRoute(response) == (isRefusal || reason == .signedOut))
                 }
                 for outcome in UnknownOutcome.allCases {
                     let response = Response.unknown(outcome)

@@ -47,6 +47,8 @@ extension ObservationEvent {
     }
 
     var code: Code { self.response.code }
+    var undelivered: Undelivered? { self.response.options.undelivered }
+    var unknownOutcome: UnknownOutcome? { self.response.options.unknownOutcome }
 
     var isEnd: Bool {
         if case .ended = self { true } else { false }

@@ -168,8 +168,14 @@ struct ObserveTests {
         let heard = Heard()
         await bench.observe(heard)
         await bench.tell(.notified(.on))
-        await bench.tell(.ended(Response(.serviceUnavailable, diagnostic: "signed out", maxAge: 10)))
-        #expect(heard.all.map(\.code) == [.content, .serviceUnavailable])
+        await bench.tell(.ended(.undelivered(.signedOut)))
+        #expect(heard.all.last?.isEnd == true)
+        #expect(heard.all.last?.undelivered == .signedOut)
+        let early = Heard()
+        _ = await bench.observe(early)
+        await bench.tell(.ended(.undelivered(.signedOut)))
+        #expect(early.all.count == 1)
+        #expect(early.all.last?.undelivered == .signedOut)
 
         let deleted = try Self.bench(owner: nil)
         let later = Heard()
@@ -179,6 +185,16 @@ struct ObserveTests {
         await deleted.tell(.ended(.undelivered(.unreachable)))
         await deleted.advance(.seconds(1))
         #expect(later.all.map(\.code) == [.content, .notFound])
+    }
+
+    @Test("What the pod says of a device's notification stays its own word, and is not taken for the device's")
+    func unusable() async throws {
+        let bench = try Self.bench()
+        let heard = Heard()
+        _ = await bench.observe(heard)
+        await bench.tell(.notified(.on))
+        await bench.tell(.ended(.unknown(.unusableAnswer)))
+        #expect(heard.all.last?.unknownOutcome == .unusableAnswer)
     }
 
     @Test("Commands are not held up: they go first to a device that is back, and hold no place for observations")

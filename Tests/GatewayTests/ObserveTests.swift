@@ -1,6 +1,7 @@
 import CBOR
 import CoAP
 import Foundation
+import Gateway
 import NIOCore
 import TestServers
 import TestSupport
@@ -75,29 +76,37 @@ struct ObserveTests {
         }
     }
 
-    @Test("aiocoap observes a device over coap+tcp, until its connection ends")
-    func aiocoap() async throws {
-        try await RunningGateway.with { gateway in
-            let owner = try await gateway.owner("alice")
-            let lamp = try await owner.device("lamp")
-            let code = try await owner.deviceCode("aiocoap-observer")
-            let observer = try Subprocess([
-                "\(Subprocess.root)/.build/peers/bin/python",
-                "\(Subprocess.root)/Tests/GatewayTests/Peers/aiocoap_observer.py",
-                "\(gateway.coapPort)", "aiocoap-observer", code, "lamp", "3",
-            ])
-            let upstream = try await lamp.peer.receiveGet("light", observe: 0)
-            for text in ["on", "off", "dim"] {
-                try await lamp.peer.notify(upstream, text)
-                try await observer.waitFor("\(text)\n")
+    @Test(
+        "aiocoap observes a device, until its connection ends",
+        arguments: ["coap+tcp", "coaps+tcp", "coap+ws", "coaps+ws"])
+    func aiocoap(_ scheme: String) async throws {
+        try await PeerCertificates.with(devices: []) { certificates in
+            try await RunningGateway.with(certificates.settings("optional")) { gateway in
+                let port = try #require(
+                    scheme == "coap+tcp"
+                        ? gateway.coapPort
+                        : gateway.ports.more[["coaps+tcp": "coaps", "coap+ws": "ws"][scheme] ?? "wss"])
+                let owner = try await gateway.owner("alice")
+                let lamp = try await owner.device("lamp")
+                let code = try await owner.deviceCode("aiocoap-observer")
+                let observer = try Subprocess([
+                    "\(Subprocess.root)/.build/peers/bin/python",
+                    "\(Subprocess.root)/Tests/GatewayTests/Peers/aiocoap_observer.py",
+                    "\(scheme)://127.0.0.1:\(port)", "aiocoap-observer", code, "lamp", "3", certificates.authority,
+                ])
+                let upstream = try await lamp.peer.receiveGet("light", observe: 0)
+                for text in ["on", "off", "dim"] {
+                    try await lamp.peer.notify(upstream, text)
+                    try await observer.waitFor("\(text)\n")
+                }
+                // It says nothing of that to us.
+                try await observer.waitFor("cancelled")
+                observer.closeInput()
+                let cancel = try await lamp.peer.receiveGet("light", observe: 1)
+                #expect(cancel.token == upstream.token)
+                #expect(observer.outputSoFar == "on\noff\ndim\ncancelled\n")
+                #expect(await observer.ended().status == 0)
             }
-            // It says nothing of that over TCP.
-            try await observer.waitFor("cancelled")
-            observer.closeInput()
-            let cancel = try await lamp.peer.receiveGet("light", observe: 1)
-            #expect(cancel.token == upstream.token)
-            #expect(observer.outputSoFar == "on\noff\ndim\ncancelled\n")
-            #expect(await observer.ended().status == 0)
         }
     }
 

@@ -51,6 +51,26 @@ struct SecurePeerTests {
         }
     }
 
+    @Test("libcoap's client that observes over coaps+tcp without a sign-in is refused, and told so")
+    func libcoapObserver() async throws {
+        try await PeerCertificates.with(devices: [Self.device]) { certificates in
+            try await RunningGateway.with(certificates.settings("optional")) { gateway in
+                let owner = try await gateway.owner("alice")
+                _ = try await owner.device("lamp")
+                let port = try #require(gateway.ports.more["coaps"])
+                let own = ["-c", certificates.certificate(Self.device), "-j", certificates.key(Self.device)]
+                for shown in [own, []] {
+                    let ended = try await Subprocess.run(
+                        [
+                            "/usr/bin/coap-client-openssl", "-w", "-B", "20", "-s", "20", "-R",
+                            certificates.authority,
+                        ] + shown + ["coaps+tcp://127.0.0.1:\(port)/lamp/light"])
+                    #expect((ended.output + ended.errors).contains("4.01"), "\(ended.output) \(ended.errors)")
+                }
+            }
+        }
+    }
+
     @Test("C-50: over mutual TLS another device's certificate gets 4.01, and the code is good afterwards")
     func otherDevice() async throws {
         try await PeerCertificates.with(devices: [Self.device, Self.other]) { certificates in

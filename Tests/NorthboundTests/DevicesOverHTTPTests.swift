@@ -135,6 +135,7 @@ struct DevicesOverHTTPTests {
             (made { $0.undelivered = .unreachable }, 503, "offline"),
             (made { $0.undelivered = .overloaded }, 503, "overloaded"),
             (made { $0.undelivered = .routesUnavailable }, 503, "routes-unavailable"),
+            (made { $0.undelivered = .signedOut }, 503, "signed-out"),
             (made { $0.undelivered = .tooManyInFlight }, 429, "too-many-in-flight"),
             (made { $0.unknownOutcome = .unusableAnswer }, 502, "bad-device-answer"),
         ])

@@ -22,11 +22,6 @@ private final class MoodyLog: EventHistory {
     func append(_ event: OwnerEvent, of uid: UserID) { self.base.append(event, of: uid) }
     func forget(_ uid: UserID) { self.base.forget(uid) }
 
-    func events(of uid: UserID, after id: String?, limit: Int) async throws(RouteStoreUnavailable) -> [LoggedEvent] {
-        try self.check()
-        return try await self.base.events(of: uid, after: id, limit: limit)
-    }
-
     func last(of uid: UserID) async throws(RouteStoreUnavailable) -> EventLogID {
         try self.check()
         return try await self.base.last(of: uid)
@@ -35,6 +30,18 @@ private final class MoodyLog: EventHistory {
     func read(of uid: UserID, after place: EventLogID, limit: Int) async throws(RouteStoreUnavailable) -> EventPage {
         try self.check()
         return try await self.base.read(of: uid, after: place, limit: limit)
+    }
+}
+
+/// A log that grows faster than anybody reads.
+private final class EndlessLog: EventHistory {
+    func append(_ event: OwnerEvent, of uid: UserID) {}
+    func forget(_ uid: UserID) {}
+    func last(of uid: UserID) async throws(RouteStoreUnavailable) -> EventLogID { .start }
+
+    func read(of uid: UserID, after place: EventLogID, limit: Int) async throws(RouteStoreUnavailable) -> EventPage {
+        let event = OwnerEvent(kind: .linksPublished, di: nil, at: Timestamp(milliseconds: 0), text: "")
+        return EventPage(events: [LoggedEvent(id: place.next.text, event: event)], gap: false, last: place.next)
     }
 }
 
@@ -111,7 +118,7 @@ struct EventsTests {
 
     @Test(
         "A hole is told: an id that is too old, of another log, or none at all",
-        arguments: ["1-1", "99999999999999-7", "nonsense", "-", "1-1-1"])
+        arguments: ["1-1", "99999999999999-7", "nonsense", "-", "1-1-1", "1-18446744073709551615"])
     func gaps(id: String) async throws {
         let log = InMemoryEventLog(clock: SystemWallClock(), perOwner: 5)
         for number in 1...9 { Self.append(number, to: log) }
@@ -120,11 +127,11 @@ struct EventsTests {
                 try await Peer.connect(server.port) { peer async throws in
                     let fields = path == "/events" ? ["Last-Event-ID: \(id)"] : []
                     _ = try await peer.request("GET", path, Self.field + fields)
-                    var event = try await peer.event()
-                    if event["event"] == "ready" { event = try await peer.event() }
+                    #expect(try await peer.event()["event"] == "ready")
+                    let event = try await peer.event()
                     #expect(event["event"] == "gap")
                     #expect(EventLogID(event["id"] ?? "") != nil)
-                    if id == "1-1" {
+                    if id.hasPrefix("1-1"), id != "1-1-1" {
                         // What is left comes behind it.
                         for number in 5...9 { #expect(try Self.text(try await peer.event()) == "event \(number)") }
                     } else {
@@ -132,6 +139,21 @@ struct EventsTests {
                         #expect(try Self.text(try await peer.event()) == "event 10")
                     }
                 }
+            }
+        }
+    }
+
+    @Test("BI-64: a stream with always more to say ends all the same when its token is good no more")
+    func endless() async throws {
+        let configuration = NorthboundConfiguration(port: 0, streamHeartbeat: .milliseconds(50))
+        try await Server.run(configuration, events: EndlessLog()) { server async throws in
+            try await Peer.connect(server.port) { peer async throws in
+                #expect(try await peer.request("GET", "/events", Self.field).status == 200)
+                #expect(try await peer.event()["event"] == "ready")
+                server.registry.state.withLock { $0.principals["alice-user"] = nil }
+                var event = try await peer.event()
+                while event["event"] != "end" { event = try await peer.event() }
+                #expect(event["data"]?.contains("/errors#unauthorized") == true)
             }
         }
     }

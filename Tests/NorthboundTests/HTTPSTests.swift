@@ -105,6 +105,17 @@ struct HTTPSTests {
         }
     }
 
+    @Test("One line in ten seconds: who speaks plain HTTP there all the time does not fill the log")
+    func rareLines() async throws {
+        try await Self.run { bound in
+            for _ in 0..<5 {
+                let answer = try await Peer.connect(bound.port) { try await $0.request("GET", "/errors") }
+                #expect(answer.status == 400)
+            }
+            #expect(bound.log.lines.count { $0.contains("plain HTTP") } == 1)
+        }
+    }
+
     @Test("A port in use is an error that names HTTPS_PORT, and the port for HTTP is given back")
     func portInUse() async throws {
         try await Self.run { bound in

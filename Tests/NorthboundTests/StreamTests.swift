@@ -114,7 +114,11 @@ struct ObservationStreamTests {
             server.devices.answer(Self.light(false))
             var gone = CoAP.Response(.serviceUnavailable)
             gone.options.undelivered = .noSession
-            for (end, slug) in [(CoAP.Response(.notFound), "device-answer"), (gone, "offline")] {
+            var signedOut = CoAP.Response(.serviceUnavailable)
+            signedOut.options.undelivered = .signedOut
+            for (end, slug) in [
+                (CoAP.Response(.notFound), "device-answer"), (gone, "offline"), (signedOut, "signed-out"),
+            ] {
                 try await Peer.connect(server.port) { peer async throws in
                     _ = try await peer.request("GET", "/lamp/light", Self.stream)
                     _ = try await peer.event()
@@ -136,8 +140,34 @@ struct ObservationStreamTests {
         mailbox.put(.ended(CoAP.Response(.notFound)))
         mailbox.put(.notified(Self.light(false)))
         _ = mailbox.beat()
+        // Before what is new, however fast it comes: with it the token is looked at.
+        #expect(await mailbox.next() == .heartbeat)
         #expect(await mailbox.next() == .notified(Self.light(true)))
         #expect(await mailbox.next() == .ended(CoAP.Response(.notFound)))
+    }
+
+    @Test("BI-60: a writer is busy until it waits for the first time, so that who never reads is dropped too")
+    func busyFromTheStart() async throws {
+        let mailbox = StreamMailbox()
+        #expect(mailbox.beat() != nil)
+        #expect(await mailbox.next() == .heartbeat)
+        async let waiting = mailbox.next()
+        try await eventually("it waits") { mailbox.beat().map { $0 < .milliseconds(5) } ?? true }
+        #expect(await waiting == .heartbeat)
+    }
+
+    @Test("RFC 9110 §9.3.2: HEAD has the head of the stream of a resource, and observes nothing")
+    func head() async throws {
+        try await Server.run { server async throws in
+            server.devices.makeObservable()
+            server.devices.answer(Self.light(false))
+            let field = ["Accept: text/event-stream"]
+            let answer = try await server.request("HEAD", "/lamp/light", token: "alice-user", field)
+            #expect(answer.status == 200)
+            #expect(answer.fields["content-type"] == "text/event-stream")
+            #expect(server.devices.observations == 0)
+            #expect(try await server.request("HEAD", "/fridge/light", token: "alice-user", field).status == 503)
+        }
     }
 
     @Test("BI-60: who does not read what was written is dropped")

@@ -176,6 +176,8 @@ struct CacheTests {
             // As after a failover to a replica that did not have the last ones yet.
             let page = try await log.read(of: alice, after: EventLogID(milliseconds: 1, number: 1), limit: 1)
             #expect(page.gap && page.events == [read[0]])
+            let largest = EventLogID(milliseconds: 1, number: .max)
+            #expect(try await log.read(of: alice, after: largest, limit: 1) == page)
         }
     }
 

@@ -216,6 +216,22 @@ struct FaultTests {
                 let entry = CachedPrincipal(principal: principal, sequence: 1)
                 cache.keep(entry, for: SecretHash(of: "t"), lifetime: .seconds(9))
                 #expect(await cache.find(SecretHash(of: "t")) == entry)
+                let states = RedisStateStore(client: client)
+                let resources = (0...StoredStateLimits.perDevice).map {
+                    StoredResource(di: bench.di, path: ["\($0)"], queries: [])
+                }
+                let state = StoredState(
+                    uid: bench.uid, payload: [1], contentFormat: nil, age: .zero,
+                    order: StateOrder(epoch: 1, number: 1))
+                for resource in resources {
+                    #expect(
+                        await withCheckedContinuation { done in
+                            states.keep(state, of: resource) { done.resume(returning: $0) }
+                        })
+                }
+                #expect(try await states.state(of: resources[StoredStateLimits.perDevice])?.payload == [1])
+                states.forget(bench.di)
+                #expect(try await states.state(of: resources[0]) == nil)
                 #expect(client.health.evictionPolicy == "noeviction")
                 for words in [["FLUSHALL"], ["KEYS", "*"], ["GET", "other"], ["CONFIG", "GET", "*"]] {
                     guard

@@ -182,3 +182,10 @@ func withRoutes<Value: Sendable>(
         }
     }
 }
+
+extension EventHistory {
+    /// What there is behind an id, from the oldest on if it is none.
+    func events(of uid: UserID, after id: String? = nil, limit: Int = 100) async throws -> [LoggedEvent] {
+        try await self.read(of: uid, after: id.flatMap { EventLogID($0) } ?? .start, limit: limit).events
+    }
+}

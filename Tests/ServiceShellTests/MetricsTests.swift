@@ -66,6 +66,24 @@ struct MetricsTests {
         #expect(text.contains("metrics_series_refused_total 1\n"))
     }
 
+    @Test("A level that many tasks change at once ends where it began")
+    func levels() async {
+        let registry = MetricsRegistry()
+        let level = LevelGauge(label: "streams.open", factory: registry)
+        level.change(by: 3)
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    for _ in 0..<1000 {
+                        level.change(by: 1)
+                        level.change(by: -1)
+                    }
+                }
+            }
+        }
+        #expect(registry.exposition().contains("streams_open 3\n"))
+    }
+
     @Test("Counting from many tasks at once loses nothing")
     func concurrency() async {
         let registry = MetricsRegistry()

@@ -6,11 +6,21 @@ package final class InMemoryStateStore: StateStore {
     /// What a state takes besides its payload and key, about, in bytes.
     private static let overhead = 200
 
+    private struct Entry {
+        var state: StoredState
+        var at: Timestamp
+    }
+
     private struct Device {
-        var states: [String: StoredState] = [:]
+        var states: [String: Entry] = [:]
         var bytes = 0
         /// Greater than that of every device that was heard of before it.
         var heard: UInt64 = 0
+
+        mutating func forget(_ key: String) {
+            guard let entry = self.states.removeValue(forKey: key) else { return }
+            self.bytes -= InMemoryStateStore.size(entry.state, key)
+        }
     }
 
     private struct State {
@@ -31,18 +41,26 @@ package final class InMemoryStateStore: StateStore {
     /// What all states take, about, in bytes.
     package var bytes: Int { self.state.withLock { $0.bytes } }
 
-    package func keep(_ state: StoredState, of resource: StoredResource) {
+    package func keep(
+        _ state: StoredState, of resource: StoredResource, done: @escaping @Sendable (Bool) -> Void
+    ) {
+        defer { done(true) }
         guard StoredStateLimits.takes(state, of: resource) else { return }
-        let size = Self.size(state, resource.key)
+        let at = self.clock.now() - state.age
         self.state.withLock { all in
             var device = all.devices.removeValue(forKey: resource.di) ?? Device()
-            let before = device.states[resource.key]
-            if before != nil || device.states.count < StoredStateLimits.perDevice {
-                device.states[resource.key] = state
-                let more = size - (before.map { Self.size($0, resource.key) } ?? 0)
-                device.bytes += more
-                all.bytes += more
+            let before = device.bytes
+            if device.states[resource.key].map({ $0.state.order <= state.order }) ?? true {
+                device.forget(resource.key)
+                if device.states.count >= StoredStateLimits.perDevice,
+                    let oldest = device.states.min(by: { $0.value.at < $1.value.at })?.key
+                {
+                    device.forget(oldest)
+                }
+                device.states[resource.key] = Entry(state: state, at: at)
+                device.bytes += Self.size(state, resource.key)
             }
+            all.bytes += device.bytes - before
             all.heard += 1
             device.heard = all.heard
             all.devices[resource.di] = device
@@ -57,10 +75,12 @@ package final class InMemoryStateStore: StateStore {
     }
 
     package func state(of resource: StoredResource) async throws(RouteStoreUnavailable) -> StoredState? {
-        let oldest = self.clock.now() - StoredStateLimits.age
+        let now = self.clock.now()
         return self.state.withLock { all in
-            guard let state = all.devices[resource.di]?.states[resource.key], state.at >= oldest else { return nil }
-            return state
+            guard let entry = all.devices[resource.di]?.states[resource.key] else { return nil }
+            var state = entry.state
+            state.age = max(now - entry.at, .zero)
+            return state.age <= StoredStateLimits.age ? state : nil
         }
     }
 

@@ -5,14 +5,33 @@ package struct StoredState: Hashable, Sendable {
     package var payload: [UInt8]
     /// The number of the payload's format (RFC 7252 §12.3), nil if the device gave none.
     package var contentFormat: UInt16?
-    /// When it said so.
-    package var at: Timestamp
+    /// How long ago it said so, when the store is given it or gives it back: no two clocks have to agree.
+    package var age: Duration
+    package var order: StateOrder
 
-    package init(uid: UserID, payload: [UInt8], contentFormat: UInt16?, at: Timestamp) {
+    package init(uid: UserID, payload: [UInt8], contentFormat: UInt16?, age: Duration, order: StateOrder) {
         self.uid = uid
         self.payload = payload
         self.contentFormat = contentFormat
-        self.at = at
+        self.age = age
+        self.order = order
+    }
+}
+
+/// Which of two states of a resource is the newer one, whatever the clocks of two pods say: that of the newer session,
+/// and within a session that which was heard later.
+package struct StateOrder: Hashable, Sendable, Comparable {
+    package var epoch: UInt64
+    /// Counts what the process heard in which the session is.
+    package var number: UInt64
+
+    package init(epoch: UInt64, number: UInt64) {
+        self.epoch = epoch
+        self.number = number
+    }
+
+    package static func < (one: StateOrder, other: StateOrder) -> Bool {
+        (one.epoch, one.number) < (other.epoch, other.number)
     }
 }
 
@@ -58,7 +77,7 @@ package enum StoredStateMode: String, Hashable, Sendable, CaseIterable {
 package enum StoredStateLimits {
     /// Observations of ours on one device.
     package static let observedPerDevice = 32
-    /// Resources of one device; more are not kept.
+    /// Resources of one device; for one more the one that said nothing for longest is forgotten.
     package static let perDevice = 64
     /// The bytes of one state and of its resource's key; larger ones are not kept.
     package static let payloadBytes = 16 * 1024
@@ -73,8 +92,9 @@ package enum StoredStateLimits {
 
 /// The last states of devices' resources, bounded in number, size and age.
 package protocol StateStore: Sendable {
-    /// Keeps it in the place of the one before. Loses it if the store cannot be reached, or it exceeds the bounds.
-    func keep(_ state: StoredState, of resource: StoredResource)
+    /// Keeps it in the place of an older one, unless it exceeds the bounds.
+    /// - Parameter done: called once, on any thread, with whether the store could be reached.
+    func keep(_ state: StoredState, of resource: StoredResource, done: @escaping @Sendable (Bool) -> Void)
     /// Nil if there is none.
     func state(of resource: StoredResource) async throws(RouteStoreUnavailable) -> StoredState?
     /// The device is registered no more.

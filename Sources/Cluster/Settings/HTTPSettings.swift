@@ -8,8 +8,8 @@ package struct HTTPSettings: SettingsGroup {
     package var port: Int
     /// The port of the same over TLS, wherever there is a certificate; nil: no such listener.
     package var securePort: Int?
-    /// What is shown there; nil: what devices are shown.
-    package var files: ServerCertificates.Files?
+    /// What is shown there; nil: there is no certificate.
+    package private(set) var files: ServerCertificates.Files?
     /// Whether `POST /register/user` serves everybody; nil: only where nobody else can reach it.
     package var registration: NorthboundConfiguration.Registration?
 
@@ -19,7 +19,8 @@ package struct HTTPSettings: SettingsGroup {
             "HTTPS_PORT", default: .port(8443),
             "The port of the HTTP API over TLS. It is open if there is a certificate.")
         static let certificate = Setting.path(
-            "HTTPS_CERTIFICATE", default: "", "The certificate chain for it, PEM. With its key or neither.")
+            "HTTPS_CERTIFICATE", default: "",
+            "The certificate chain for it, PEM. With its key or neither; without, TLS_CERTIFICATE and its key serve.")
         static let key = Setting.path("HTTPS_CERTIFICATE_KEY", default: "", "Its private key, PEM.")
         static let registration = Setting.choice(
             "REGISTRATION",
@@ -49,6 +50,13 @@ package struct HTTPSettings: SettingsGroup {
         }
     }
 
+    /// Whoever has one certificate for both has to name it once only.
+    /// - Parameter shared: `TLS_CERTIFICATE` with its key.
+    package mutating func fallBack(to shared: ServerCertificates.Files?) {
+        guard self.files == nil, let shared else { return }
+        self.files = ServerCertificates.Files(certificate: shared.certificate, key: shared.key)
+    }
+
     /// Whether strangers may register users.
     package func isOpen(_ process: ProcessSettings) -> Bool {
         self.registration.map { $0 == .open } ?? process.isLoopback
@@ -56,7 +64,7 @@ package struct HTTPSettings: SettingsGroup {
 
     package func northbound(_ process: ProcessSettings, timeout: RequestSettings) -> NorthboundConfiguration {
         NorthboundConfiguration(
-            host: process.bindAddress, port: self.port, securePort: self.securePort ?? 0,
+            host: process.bindAddress, port: self.port, securePort: self.securePort,
             registration: self.isOpen(process) ? .open : .closed,
             requestTimeout: timeout.timeout)
     }
@@ -68,7 +76,6 @@ package struct HTTPSettings: SettingsGroup {
         otherwise: ServerCertificates.Files? = nil, logger: Logger
     ) throws(CertificateError) -> ServerCertificates? {
         guard self.securePort != nil, let files = self.files ?? otherwise else { return nil }
-        return try ServerCertificates(
-            files: .init(certificate: files.certificate, key: files.key), protocols: ["http/1.1"], logger: logger)
+        return try ServerCertificates(files: files, protocols: ["http/1.1"], logger: logger)
     }
 }

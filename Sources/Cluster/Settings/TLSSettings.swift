@@ -31,26 +31,27 @@ package struct TLSSettings: SettingsGroup {
             "TLS_CRL", default: "", "The list of revoked certificates of these authorities, PEM or DER.")
     }
 
-    package static let declarations: [SettingDeclaration] = [
+    /// Of `sharedFiles`, where nothing else of this group is.
+    package static let sharedDeclarations: [SettingDeclaration] = [
         Keys.certificate.declaration,
         Keys.key.declaration,
-        Keys.authorities.declaration,
-        Keys.clients.declaration,
-        Keys.revocations.declaration,
     ]
 
+    package static let declarations: [SettingDeclaration] =
+        Self.sharedDeclarations + [
+            Keys.authorities.declaration,
+            Keys.clients.declaration,
+            Keys.revocations.declaration,
+        ]
+
     package init(_ reader: inout SettingsReader) {
-        let certificate = reader.read(Keys.certificate)
-        let key = reader.read(Keys.key)
+        self.files = Self.sharedFiles(&reader)
         let authorities = reader.read(Keys.authorities)
         let revocations = reader.read(Keys.revocations)
         let clients = reader.read(Keys.clients)
         self.authorities = authorities.isEmpty ? [] : [authorities]
         self.revocations = revocations.isEmpty ? [] : [revocations]
         self.clients = clients ?? (authorities.isEmpty ? .off : .optional)
-        if certificate.isEmpty != key.isEmpty {
-            reader.reject("TLS_CERTIFICATE, TLS_CERTIFICATE_KEY: one of them is set; give both or none")
-        }
         if !revocations.isEmpty, authorities.isEmpty {
             reader.reject("TLS_CRL: is set, and TLS_CA_POOL is not; a list is checked with its authority's key")
         }
@@ -59,9 +60,19 @@ package struct TLSSettings: SettingsGroup {
                 "TLS_CLIENT_CERTIFICATES: \"\(self.clients.rawValue)\", and TLS_CA_POOL is not set; set it to the "
                     + "authorities that the certificates come from")
         }
-        guard !certificate.isEmpty, !key.isEmpty else { return }
-        self.files = ServerCertificates.Files(
-            certificate: certificate, key: key, authorities: self.authorities, revocations: self.revocations)
+        self.files?.authorities = self.authorities
+        self.files?.revocations = self.revocations
+    }
+
+    /// The certificate with its key; nil if there is none.
+    package static func sharedFiles(_ reader: inout SettingsReader) -> ServerCertificates.Files? {
+        let certificate = reader.read(Keys.certificate)
+        let key = reader.read(Keys.key)
+        if certificate.isEmpty != key.isEmpty {
+            reader.reject("TLS_CERTIFICATE, TLS_CERTIFICATE_KEY: one of them is set; give both or none")
+        }
+        guard !certificate.isEmpty, !key.isEmpty else { return nil }
+        return ServerCertificates.Files(certificate: certificate, key: key)
     }
 
     /// Nil if there is no certificate.

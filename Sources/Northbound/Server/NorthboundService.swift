@@ -26,7 +26,7 @@ package final class NorthboundService: Service {
 
     /// The port that was taken for HTTP.
     package let port: Int
-    /// The port that was taken for HTTPS; nil without certificates.
+    /// The port that was taken for HTTPS; nil: there is none.
     package let securePort: Int?
 
     private init(
@@ -52,21 +52,22 @@ package final class NorthboundService: Service {
         logger: Logger,
     ) async throws(BindError) -> NorthboundService {
         let connections = HTTPConnections(maximum: configuration.maximumConnections)
+        let lines = ListenerLines(logger: logger)
         let http = Self.channel(configuration, responder, connections)
         let plain = try await Self.open(
-            configuration.host, configuration.port, "HTTP_PORT", group, logger, connections
+            configuration.host, configuration.port, "HTTP_PORT", group, lines, connections
         ) { http.setup(channel: $0, logger: logger) }
-        guard let certificates else {
+        guard let certificates, let securePort = configuration.securePort else {
             return NorthboundService(
                 plain, secure: nil, http: http, connections: connections, responder: responder, logger: logger)
         }
         do throws(BindError) {
             let secure = try await Self.open(
-                configuration.host, configuration.securePort, "HTTPS_PORT", group, logger, connections
+                configuration.host, securePort, "HTTPS_PORT", group, lines, connections
             ) { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(PlainHTTPRefuser(logger: logger))
-                    try channel.pipeline.syncOperations.addHandler(certificates.serverHandler())
+                    try channel.pipeline.syncOperations.addHandler(PlainHTTPRefuser(lines: lines))
+                    try channel.pipeline.syncOperations.addHandler(certificates.handshake().handler)
                     try channel.pipeline.syncOperations.addHandler(HandshakeDeadline())
                 }.flatMap { http.setup(channel: channel, logger: logger) }
             }
@@ -79,7 +80,7 @@ package final class NorthboundService: Service {
     }
 
     private static func open(
-        _ host: String, _ port: Int, _ variable: String, _ group: any EventLoopGroup, _ logger: Logger,
+        _ host: String, _ port: Int, _ variable: String, _ group: any EventLoopGroup, _ lines: ListenerLines,
         _ connections: HTTPConnections,
         setup: @escaping @Sendable (any Channel) -> EventLoopFuture<Connection>
     ) async throws(BindError) -> Door {
@@ -89,7 +90,7 @@ package final class NorthboundService: Service {
             .serverChannelOption(.autoRead, value: false)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptErrors(logger: logger))
+                    try channel.pipeline.syncOperations.addHandler(AcceptErrors(lines: lines))
                 }
             }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -226,13 +227,13 @@ package final class NorthboundService: Service {
 private final class AcceptErrors: ChannelInboundHandler {
     typealias InboundIn = any Channel
 
-    private let logger: Logger
+    private let lines: ListenerLines
 
-    init(logger: Logger) {
-        self.logger = logger
+    init(lines: ListenerLines) {
+        self.lines = lines
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.logger.warning("an HTTP connection could not be accepted", error: error)
+        self.lines.write(.notAccepted, .init([.error: "\(error)"]))
     }
 }

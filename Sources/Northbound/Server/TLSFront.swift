@@ -1,4 +1,3 @@
-import Logging
 import NIOCore
 import NIOSSL
 import NIOTLS
@@ -21,11 +20,11 @@ final class PlainHTTPRefuser: ChannelInboundHandler, RemovableChannelHandler {
         This port speaks HTTPS: ask again with https://.\n
         """
 
-    private let logger: Logger
+    private let lines: ListenerLines
     private var isRefused = false
 
-    init(logger: Logger) {
-        self.logger = logger
+    init(lines: ListenerLines) {
+        self.lines = lines
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -39,9 +38,9 @@ final class PlainHTTPRefuser: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         self.isRefused = true
-        self.logger.info(
-            "plain HTTP on the port for HTTPS: refused",
-            metadata: .init([.peerAddress: context.remoteAddress.map { "\($0)" }, .setting: "HTTPS_PORT"]))
+        self.lines.write(
+            .plainHTTP,
+            .init([.peerAddress: context.remoteAddress.map { "\($0)" }, .setting: "HTTPS_PORT"]))
         let buffer = context.channel.allocator.buffer(string: Self.answer)
         context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)
         context.close(mode: .all, promise: nil)

@@ -8,7 +8,7 @@ struct StreamStep {
     enum Next {
         /// Nothing until there is a signal.
         case wait
-        /// There is more to say.
+        /// There is more to say: to be asked for it as if there were news, so that what ends a stream comes before.
         case again
         case end
     }
@@ -39,12 +39,13 @@ package final class EventStream: Sendable {
     private let source: any StreamSource
     private let channel: any Channel
     private let times: Times
+    private let metrics: NorthboundMetrics
     private let requestID: String
     private let isAuthorized: @Sendable () async -> Bool
 
     /// - Parameter isAuthorized: whether the token that opened it is still good.
     init(
-        _ source: any StreamSource, place: StreamPlace, scope: RequestScope, times: Times,
+        _ source: any StreamSource, place: StreamPlace, scope: RequestScope, times: Times, metrics: NorthboundMetrics,
         isAuthorized: @escaping @Sendable () async -> Bool
     ) {
         self.place = Mutex(place)
@@ -52,6 +53,7 @@ package final class EventStream: Sendable {
         self.source = source
         self.channel = scope.channel
         self.times = times
+        self.metrics = metrics
         self.requestID = scope.id
         self.isAuthorized = isAuthorized
     }
@@ -69,9 +71,10 @@ package final class EventStream: Sendable {
             if step.bytes.readableBytes > 0 { try await writer.write(step.bytes) }
             switch step.next {
             case .end: return try await writer.finish(nil)
-            case .again: step = await source.hear(.news)
-            case .wait: step = await self.step(await self.mailbox.next(), &source)
+            case .again: self.mailbox.putNews()
+            case .wait: break
             }
+            step = await self.step(await self.mailbox.next(), &source)
         }
     }
 
@@ -99,11 +102,16 @@ package final class EventStream: Sendable {
 
     private func startTimers() -> RepeatedTask {
         let (mailbox, channel, patience) = (self.mailbox, self.channel, self.times.patience)
-        channel.closeFuture.whenComplete { _ in mailbox.finish(.disconnected) }
+        let metrics = self.metrics
+        // The connection may have many streams after this one, and keeps what is told of its end until then.
+        channel.closeFuture.whenComplete { [weak mailbox] _ in mailbox?.finish(.disconnected) }
         let period = TimeAmount(self.times.heartbeat)
-        return channel.eventLoop.scheduleRepeatedTask(initialDelay: period, delay: period) { _ in
+        return channel.eventLoop.scheduleRepeatedTask(initialDelay: period, delay: period) { heartbeats in
+            guard let busy = mailbox.beat(), busy > patience else { return }
             // What it was to be told waits in its log or was replaced by something newer: closing loses nothing.
-            if let busy = mailbox.beat(), busy > patience { channel.close(promise: nil) }
+            heartbeats.cancel()
+            metrics.countDropped()
+            channel.close(promise: nil)
         }
     }
 }

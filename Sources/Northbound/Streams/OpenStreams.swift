@@ -1,4 +1,5 @@
 package import Cloud
+import ServiceShell
 import Synchronization
 
 /// The event streams of this process: bounded, and told what ends or concerns them.
@@ -21,6 +22,7 @@ package final class OpenStreams: Sendable {
     private let maximum: Int
     private let maximumPerOwner: Int
     private let state = Mutex(State())
+    private let gauge = LevelGauge(label: "http.streams.open")
 
     package init(maximum: Int = 10_000, maximumPerOwner: Int = 16) {
         self.maximum = maximum
@@ -50,10 +52,12 @@ package final class OpenStreams: Sendable {
             return .success(id)
         }
         let id = try result.get()
+        self.gauge.change(by: 1)
         return StreamPlace(mailbox: mailbox) { self.leave(id) }
     }
 
     private func leave(_ id: UInt64) {
+        self.gauge.change(by: -1)
         self.state.withLock { state in
             guard let entry = state.entries.removeValue(forKey: id) else { return }
             for subject in entry.subjects {

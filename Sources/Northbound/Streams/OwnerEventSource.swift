@@ -15,17 +15,20 @@ struct OwnerEventSource: StreamSource {
     let resumed: String?
     let loop: any EventLoop
     let mailbox: StreamMailbox
+    let metrics: NorthboundMetrics
     /// What was written last; nil until the log could be read.
     private var place: EventLogID?
 
     init(
-        log: any EventHistory, uid: UserID, resumed: String?, loop: any EventLoop, mailbox: StreamMailbox
+        log: any EventHistory, uid: UserID, resumed: String?, loop: any EventLoop, mailbox: StreamMailbox,
+        metrics: NorthboundMetrics
     ) {
         self.log = log
         self.uid = uid
         self.resumed = resumed
         self.loop = loop
         self.mailbox = mailbox
+        self.metrics = metrics
     }
 
     mutating func begin() async -> StreamStep {
@@ -49,10 +52,12 @@ struct OwnerEventSource: StreamSource {
         let place: EventLogID
         if let known { place = known } else { place = try await self.log.last(of: self.uid) }
         self.place = place
-        if self.resumed != nil, known == nil { return StreamStep(bytes: Self.gap(at: place).bytes) }
         // Whoever comes again before the first event must be able to say where he was.
-        let ready = ServerSentEvent(name: "ready", id: place.text, data: Transcoding.json(.map([DataItem.Pair]())))
-        return StreamStep(bytes: ready.bytes, next: .again)
+        var step = StreamStep(next: .again)
+        ServerSentEvent(name: "ready", id: place.text, data: Transcoding.json(.map([DataItem.Pair]())))
+            .write(to: &step.bytes)
+        if self.resumed != nil, known == nil { self.gap(at: place).write(to: &step.bytes) }
+        return step
     }
 
     private mutating func write(_ page: EventPage) -> StreamStep {
@@ -60,15 +65,16 @@ struct OwnerEventSource: StreamSource {
         if page.gap {
             let first = page.events.first.flatMap { EventLogID($0.id) }
             let before = first.map { EventLogID(milliseconds: $0.milliseconds, number: max($0.number, 1) - 1) }
-            Self.gap(at: before ?? page.last).write(to: &bytes)
+            self.gap(at: before ?? page.last).write(to: &bytes)
         }
         for logged in page.events { Self.event(logged).write(to: &bytes) }
-        let isEnd = page.last == self.place || page.events.isEmpty && page.gap
+        let isEnd = page.last == self.place
         self.place = page.last
         return StreamStep(bytes: bytes, next: isEnd ? .wait : .again)
     }
 
-    private static func gap(at place: EventLogID) -> ServerSentEvent {
+    private func gap(at place: EventLogID) -> ServerSentEvent {
+        self.metrics.countGap()
         let text = "Events are lost between the last one and this: look at GET /devices for what there is now."
         return ServerSentEvent(name: "gap", id: place.text, data: Transcoding.json(.map(["text": .text(text)])))
     }

@@ -37,11 +37,16 @@ final class StreamMailbox: Sendable {
         var isHeartbeatDue = false
         var over: StreamEnd?
         var reader: CheckedContinuation<StreamSignal, Never>?
-        /// Since when the writer has been busy with what it got.
-        var busySince: ContinuousClock.Instant?
+        /// Since when the writer has been busy with what it got, or with what comes before.
+        var busySince: ContinuousClock.Instant? = .now
 
         mutating func take() -> StreamSignal? {
             if let over { return .over(over) }
+            // Before what there is to tell, which may never end: with a heartbeat the token is looked at.
+            if self.isHeartbeatDue {
+                self.isHeartbeatDue = false
+                return .heartbeat
+            }
             if let newest {
                 self.newest = nil
                 return .notified(newest)
@@ -50,13 +55,9 @@ final class StreamMailbox: Sendable {
                 self.end = nil
                 return .ended(end)
             }
-            if self.hasNews {
-                self.hasNews = false
-                return .news
-            }
-            guard self.isHeartbeatDue else { return nil }
-            self.isHeartbeatDue = false
-            return .heartbeat
+            guard self.hasNews else { return nil }
+            self.hasNews = false
+            return .news
         }
     }
 

@@ -1,13 +1,14 @@
 """An OCF client on aiocoap that signs up and in, and observes another device's resource.
 
-Usage: aiocoap_observer.py COAP_PORT DI ONE_TIME_CODE OTHER_DEVICE COUNT
+Usage: aiocoap_observer.py SCHEME://HOST:PORT DI ONE_TIME_CODE OTHER_DEVICE COUNT [CA]
 Prints each representation it is told on a line of its own. After COUNT of them it cancels, which aiocoap keeps to
-itself over TCP, prints `cancelled`, and leaves when its standard input is closed. Any answer that is not a success ends
+itself over reliable transports, prints `cancelled`, and leaves when its standard input is closed. Any answer that is not a success ends
 it with status 1.
 """
 
 import asyncio
 import json
+import ssl
 import sys
 
 from aiocoap import Context, Message
@@ -16,9 +17,11 @@ from aiocoap.numbers.codes import GET, POST
 JSON = 50
 
 
-async def main(port: str, di: str, code: str, other: str, count: str) -> None:
-    context = await Context.create_client_context(transports=["tcpclient"])
-    base = f"coap+tcp://127.0.0.1:{port}"
+async def main(base: str, di: str, code: str, other: str, count: str, authority: str = "") -> None:
+    context = await Context.create_client_context(transports=["tcpclient", "tlsclient", "ws"])
+    if authority:
+        tls = ssl.create_default_context(cafile=authority)
+        context.client_credentials.ssl_client_context = lambda scheme, _: tls if scheme.startswith("coaps") else None
 
     async def post(path: str, body) -> object:
         request = Message(

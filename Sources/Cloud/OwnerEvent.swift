@@ -37,11 +37,3 @@ package struct LoggedEvent: Hashable, Sendable {
         self.event = event
     }
 }
-
-/// The recent events of each owner, bounded in number and age.
-package protocol EventLog: Sendable {
-    /// Loses the event if the log cannot be reached.
-    func append(_ event: OwnerEvent, of uid: UserID)
-    /// Events after an id, oldest first; nil: from the oldest there is.
-    func events(of uid: UserID, after id: String?, limit: Int) async throws(RouteStoreUnavailable) -> [LoggedEvent]
-}

@@ -158,6 +158,9 @@ package final class NorthboundService: Service {
                 }
                 group.cancelAll()
             }
+            // After `finish` the doors are closed before everybody else stops: whoever runs us would take that for a
+            // failure.
+            if self.connections.isQuiescing { try? await gracefulShutdown() }
         } onCancelOrGracefulShutdown: {
             self.quiesce()
         }

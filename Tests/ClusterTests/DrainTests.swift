@@ -216,4 +216,3 @@ struct DrainTests {
         return value.isEmpty ? nil : String(value)
     }
 }
-

@@ -179,10 +179,13 @@ struct RouteStoreTests {
             let client = try #require(bench.client)
             let pods = "\(client.configuration.keyPrefix)pods"
             try await bench.renew("pod-1")
-            _ = try await client.ask(RedisCommand("DEL", "\(client.configuration.keyPrefix)pod:{pod-1}"), within: .seconds(60)).get()
+            _ = try await client.ask(
+                RedisCommand("DEL", "\(client.configuration.keyPrefix)pod:{pod-1}"), within: .seconds(60)
+            ).get()
             #expect(try await bench.leases().isEmpty)
             try await eventually("it is taken out") {
-                try await client.ask(RedisCommand("SMEMBERS", pods), within: .seconds(60)).get().elements?.isEmpty == true
+                try await client.ask(RedisCommand("SMEMBERS", pods), within: .seconds(60)).get().elements?.isEmpty
+                    == true
             }
         }
     }

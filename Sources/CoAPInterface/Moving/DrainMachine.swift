@@ -14,7 +14,7 @@ package struct DrainMachine: Sendable {
     package struct Settings: Hashable, Sendable {
         /// How long to serve on before the first Release.
         package var propagation: TimeAmount
-        /// Over which time the sessions are released.
+        /// Over which time the sessions are released; zero: nobody is moved, it is over with the propagation.
         package var window: TimeAmount
         /// How long after the window what was released last may take: its requests in flight, and then the device.
         package var ending: TimeAmount
@@ -140,7 +140,7 @@ package struct DrainMachine: Sendable {
         case .releasing:
             break
         }
-        guard present > 0 || !self.moving.isEmpty else {
+        guard self.settings.window > .zero, present > 0 || !self.moving.isEmpty else {
             self.phase = .over
             return actions + [.finished]
         }

@@ -37,7 +37,6 @@ final class HTTPConnections: Sendable {
     }
 
     var isDraining: Bool { self.draining.load(ordering: .relaxed) }
-    var isQuiescing: Bool { self.state.withLock { $0.isQuiescing } }
     var isEmpty: Bool { self.state.withLock { $0.isEmpty } }
 
     /// Closes idle connections now and the others after their answer.

@@ -14,9 +14,10 @@ struct DrainTests {
     ]
 
     /// Devices that are all at the first pod and come back at the second, for as long as `body` runs.
+    /// - Parameter firstAtOld: how often each connects to the first pod, as long as that takes connections.
     static func withDevices(
         _ numbers: Range<Int>, of owner: Owner, in cluster: RunningCluster, heedRelease: Bool = true,
-        takes: @escaping @Sendable (Message) -> Duration = { _ in .zero },
+        firstAtOld: Int = 1, takes: @escaping @Sendable (Message) -> Duration = { _ in .zero },
         _ body: @Sendable ([ReturningDevice]) async throws -> Void
     ) async throws {
         let (old, new) = (cluster.coapInterfaces[0], cluster.coapInterfaces[1])
@@ -24,11 +25,15 @@ struct DrainTests {
         for number in numbers {
             let login = try await owner.signedUp("lamp-\(number)")
             await login.peer.close()
-            let isFirst = Flag(true)
+            let connections = Turns()
             devices.append(
                 ReturningDevice(login, heedsRelease: heedRelease, takes: takes) {
-                    let pod = isFirst.take() ? old : new
-                    return try await ScriptedPeer.connect(port: pod.port("coap"))
+                    if connections.next() < firstAtOld,
+                        let peer = try? await ScriptedPeer.connect(port: old.port("coap"))
+                    {
+                        return peer
+                    }
+                    return try await ScriptedPeer.connect(port: new.port("coap"))
                 })
         }
         let all = devices
@@ -154,6 +159,29 @@ struct DrainTests {
         }
     }
 
+    @Test("Devices that a late balancer puts back on the pod that drains are served there and released again, last")
+    func lateBalancer() async throws {
+        let settings = Self.settings.merging(["DRAIN_WINDOW": "5"]) { $1 }
+        try await RunningCluster.with(.init(settings: settings)) { cluster in
+            let owner = try await cluster.owner("alice")
+            let pod = cluster.coapInterfaces[0]
+            try await Self.withDevices(0..<Self.devices, of: owner, in: cluster, firstAtOld: 2) { devices in
+                let isOver = Flag(false)
+                async let load = Self.load(devices, of: owner, in: cluster, lanes: 3) { isOver.value }
+                try await cluster.eventually("the load runs") { devices.allSatisfy { $0.asked.count > 1 } }
+                #expect(await pod.stop().status == 0)
+                try await cluster.eventually("all devices are elsewhere") {
+                    let status = try await cluster.coapInterfaces[1].admin.get("/status")
+                    return status.member("sessions") == "\(Self.devices)"
+                }
+                isOver.set(true)
+                Self.check(try await load, of: devices)
+                #expect(devices.contains { $0.releases.count == 2 }, "nobody came back to the pod that drains")
+            }
+            cluster.forget(pod)
+        }
+    }
+
     @Test("A device that does not heed its Release is half-closed after 5 s, and comes back like the others")
     func deaf() async throws {
         try await RunningCluster.with(.init(settings: Self.settings)) { cluster in
@@ -192,17 +220,17 @@ struct DrainTests {
         }
     }
 
-    @Test("Ctrl-C does not wait for devices to move")
+    @Test("Ctrl-C does not wait for devices to move, and neither does a second SIGTERM")
     func interrupted() async throws {
-        let settings = ["DRAIN_PROPAGATION": "30", "DRAIN_WINDOW": "30"]
+        let settings = ["DRAIN_PROPAGATION": "300", "DRAIN_WINDOW": "300", "TERMINATION_GRACE": "1000"]
         try await RunningCluster.with(.init(programSettings: [.coapInterface: settings])) { cluster in
-            for pod in cluster.coapInterfaces {
-                let started = ContinuousClock.now
-                pod.process.signal(SIGINT)
-                #expect(await pod.process.ended().status == 0)
-                #expect(ContinuousClock.now - started < .seconds(20))
-                cluster.forget(pod)
-            }
+            let (one, other) = (cluster.coapInterfaces[0], cluster.coapInterfaces[1])
+            one.process.signal(SIGINT)
+            #expect(await one.process.ended().status == 0)
+            // What comes at once counts as the same wish.
+            while (try? await other.admin.get("/livez")) != nil { other.process.signal(SIGTERM) }
+            #expect(await other.process.ended().status == 130)
+            for pod in [one, other] { cluster.forget(pod) }
         }
     }
 
@@ -216,4 +244,3 @@ struct DrainTests {
         return value.isEmpty ? nil : String(value)
     }
 }
-

@@ -8,11 +8,11 @@ final class Flag: Sendable {
 
     var value: Bool { self.state.withLock { $0 } }
     func set(_ value: Bool) { self.state.withLock { $0 = value } }
-    /// The value, which is false from then on.
-    func take() -> Bool {
-        self.state.withLock { value in
-            defer { value = false }
-            return value
-        }
-    }
+}
+
+/// Counts from 0.
+final class Turns: Sendable {
+    private let count = Atomic(0)
+
+    func next() -> Int { self.count.add(1, ordering: .relaxed).oldValue }
 }

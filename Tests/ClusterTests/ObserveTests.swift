@@ -1,6 +1,7 @@
 import CBOR
 import CoAP
 import NIOCore
+import TestServers
 import TestSupport
 import Testing
 
@@ -66,6 +67,33 @@ struct ObserveTests {
             try await back.notify(again, "off")
             try await phone.receiveNotification("off", token: Self.token)
             try await phone.expectSilence()
+        }
+    }
+
+    @Test("A device whose pod drains is observed until it closes, and from then on at the next pod, nothing missed")
+    func podDrains() async throws {
+        let settings = ["DRAIN_PROPAGATION": "1", "DRAIN_WINDOW": "2"]
+        try await RunningCluster.with(.init(settings: settings)) { cluster in
+            let owner = try await cluster.owner("alice")
+            let lamp = try await cluster.device("lamp", of: owner, at: 0)
+            let phone = try await Self.client("phone", of: owner, at: 1, in: cluster)
+            try await phone.register("lamp/light", token: Self.token)
+            let upstream = try await lamp.peer.receiveGet("light", observe: 0)
+            try await lamp.peer.notify(upstream, "on")
+            try await phone.receiveNotification("on", token: Self.token)
+            let pod = cluster.coapInterfaces[0]
+            async let ended = pod.stop()
+            // An observation is no request in flight: it holds nobody up.
+            #expect(try await lamp.peer.receive().code == .release)
+            try await lamp.peer.notify(upstream, "off")
+            try await phone.receiveNotification("off", token: Self.token)
+            await lamp.peer.close()
+            #expect(await ended.status == 0)
+            let back = try await lamp.login.signIn(on: cluster.connect(to: 1)).peer
+            try await back.notify(try await back.receiveGet("light", observe: 0), "dim")
+            try await phone.receiveNotification("dim", token: Self.token)
+            try await phone.expectSilence()
+            cluster.forget(pod)
         }
     }
 

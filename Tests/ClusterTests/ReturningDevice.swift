@@ -1,5 +1,6 @@
 import CoAP
 import NIOCore
+import NIOPosix
 import Synchronization
 import TestSupport
 
@@ -82,9 +83,14 @@ final class ReturningDevice: Sendable {
             if self.isStopped { await peer.close() }
             try await self.serve(peer, session)
             await peer.close()
-            // That is what such a device does; nothing is waited for.
-            if !self.isStopped { try await Task.sleep(for: self.away) }
+            if !self.isStopped { try await Self.pass(self.away) }
         }
+    }
+
+    /// The time such a device takes for itself; no test waits for anything by it.
+    private static func pass(_ time: Duration) async throws {
+        let loop = MultiThreadedEventLoopGroup.singleton.any()
+        try await loop.scheduleTask(in: TimeAmount(time)) {}.futureResult.get()
     }
 
     private func serve(_ peer: ScriptedPeer, _ session: Int) async throws {
@@ -99,7 +105,7 @@ final class ReturningDevice: Sendable {
                     let answer = Response(.content, payload: ByteBuffer(string: "\(self.di) \(query)"))
                     let time = self.takes(message)
                     group.addTask {
-                        if time > .zero { try await Task.sleep(for: time) }
+                        if time > .zero { try await Self.pass(time) }
                         // A connection that ends meanwhile takes no answer; whoever asked finds out.
                         try? await peer.answer(message, answer)
                     }

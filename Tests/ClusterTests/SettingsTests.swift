@@ -122,6 +122,32 @@ struct SettingsTests {
         #expect(throws: ConfigurationError.self) { try Self.coapInterface(["NETWORK": "udp"]) }
     }
 
+    @Test("A stop that does not fit into the grace period is refused, and the message has all that it is made of")
+    func graceOfDrain() throws {
+        let usual = try Self.coapInterface()
+        #expect(usual.stopTime == .seconds(70) && usual.drain.grace == .seconds(90))
+        #expect(usual.warnings.isEmpty)
+        let error = try #require(throws: ConfigurationError.self) {
+            try Self.coapInterface(["DRAIN_WINDOW": "60", "REQUEST_TIMEOUT": "30"])
+        }
+        let sentence =
+            "TERMINATION_GRACE: DRAIN_PROPAGATION 10 s + DRAIN_WINDOW 60 s + REQUEST_TIMEOUT 30 s + 10 s for the end = "
+            + "110 s do not fit into 90 s"
+        #expect(error.description.contains(sentence), "\(error)")
+        #expect(try Self.coapInterface(["DRAIN_WINDOW": "60", "TERMINATION_GRACE": "120"]).stopTime == .seconds(100))
+        let quick = ["DRAIN_PROPAGATION": "0", "DRAIN_WINDOW": "0", "TERMINATION_GRACE": "30"]
+        #expect(try Self.coapInterface(quick).stopTime == .seconds(30))
+    }
+
+    @Test("More connections than can be moved in the window are warned of")
+    func sessionsOfDrain() throws {
+        let fits = try Self.coapInterface(["MAX_CONNECTIONS": "30000"])
+        #expect(fits.warnings.isEmpty)
+        let many = try Self.coapInterface(["MAX_CONNECTIONS": "30001"])
+        #expect(many.warnings.count == 1)
+        #expect(many.warnings.first?.contains("take 31 s to move at 1000 a second") == true, "\(many.warnings)")
+    }
+
     @Test("A certificate opens the port of TLS beside the plain one; what does not fit together is refused")
     func deviceTLS() throws {
         let pair = ["TLS_CERTIFICATE": "/c", "TLS_CERTIFICATE_KEY": "/k"]

@@ -59,7 +59,9 @@ struct EndTests {
         }
     }
 
-    @Test("RFC 8323 §5.5: a peer that does not close after our Release is half-closed, then closed, when the grace time is over")
+    @Test(
+        "RFC 8323 §5.5: a peer that does not close after our Release is half-closed, then closed, when the grace time is over"
+    )
     func releaseGrace() async throws {
         try await ListenerBench.with(ConnectionConfiguration(releaseGrace: .milliseconds(500))) { bench in
             let (peer, connection) = try await bench.pair()

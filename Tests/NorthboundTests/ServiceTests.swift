@@ -90,6 +90,40 @@ struct ServiceTests {
         await #expect(throws: (any Error).self) { try await Peer.connect(service.port) { _ in } }
     }
 
+    @Test("RFC 9112 §9.6: while it drains each connection ends with its next answer, new ones too; streams go on")
+    func draining() async throws {
+        let (responder, _) = self.responder()
+        let service = try await self.bind(0, responder)
+        let group = ServiceGroup(
+            services: [service], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            try await Peer.connect(service.port) { kept async throws in
+                #expect(try await kept.request("GET", "/errors").fields["connection"] == nil)
+                try await Peer.connect(service.port) { follower async throws in
+                    let field = ["Authorization: alice-user", "Accept: text/event-stream"]
+                    #expect(try await follower.request("GET", "/events", field).status == 200)
+                    #expect(try await follower.event()["event"] == "ready")
+                    service.drain()
+                    let last = try await kept.request("GET", "/errors")
+                    #expect(last.status == 200 && last.fields["connection"] == "close")
+                    #expect(try await kept.rest().isEmpty)
+                    try await Peer.connect(service.port) { late async throws in
+                        let only = try await late.request("GET", "/errors")
+                        #expect(only.status == 200 && only.fields["connection"] == "close")
+                        #expect(try await late.rest().isEmpty)
+                    }
+                    // It ends only now, and everybody else stops later.
+                    await service.finish(within: .seconds(30))
+                    await #expect(throws: Peer.Ended.self) { try await follower.event() }
+                    await #expect(throws: (any Error).self) { try await Peer.connect(service.port) { _ in } }
+                }
+            }
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+        }
+    }
+
     @Test("BI-60: graceful shutdown ends event streams, which would hold it up for ever")
     func shutdownEndsStreams() async throws {
         let (responder, devices) = self.responder()

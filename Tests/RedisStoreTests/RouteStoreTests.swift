@@ -145,6 +145,51 @@ struct RouteStoreTests {
         }
     }
 
+    @Test(
+        "All pods with a lease are listed: sessions, whether they drain, how old they and the count are",
+        arguments: StoreKind.allCases)
+    func allLeases(_ kind: StoreKind) async throws {
+        try await withRoutes(kind) { bench in
+            #expect(try await bench.leases().isEmpty)
+            try await bench.renew("pod-2", load: PodLoad(sessions: 7, age: .seconds(100)))
+            bench.clock.advance(.seconds(5))
+            try await bench.renew("pod-1", load: PodLoad(sessions: 3, isDraining: true, age: .seconds(20)))
+            let pods = try await bench.leases()
+            #expect(pods.map(\.pod) == ["pod-1", "pod-2"].map { Pod(name: $0, address: "\($0):8081") })
+            #expect(pods.map(\.sessions) == [3, 7])
+            #expect(pods.map(\.isDraining) == [true, false])
+            for (pod, (age, countAge)) in zip(pods, [(20, 0), (105, 5)]) {
+                // Real time goes on meanwhile.
+                #expect((.seconds(age)...Duration.seconds(age + 3)).contains(pod.age), "\(pod)")
+                #expect((.seconds(countAge)...Duration.seconds(countAge + 3)).contains(pod.countAge), "\(pod)")
+            }
+            // One that does not renew its lease is not there, one that gave it back neither.
+            bench.clock.advance(.seconds(6))
+            #expect(try await bench.leases().map(\.pod.name) == ["pod-1"])
+            bench.store.resign(Pod(name: "pod-1"))
+            #expect(try await bench.leases().isEmpty)
+            try await bench.renew("pod-2")
+            #expect(try await bench.leases().map(\.pod.name) == ["pod-2"])
+        }
+    }
+
+    @Test("A pod that ended without a word leaves the list of pods once nothing is known of it")
+    func forgottenPod() async throws {
+        try await withRoutes(.redis) { bench in
+            let client = try #require(bench.client)
+            let pods = "\(client.configuration.keyPrefix)pods"
+            try await bench.renew("pod-1")
+            _ = try await client.ask(
+                RedisCommand("DEL", "\(client.configuration.keyPrefix)pod:{pod-1}"), within: .seconds(60)
+            ).get()
+            #expect(try await bench.leases().isEmpty)
+            try await eventually("it is taken out") {
+                try await client.ask(RedisCommand("SMEMBERS", pods), within: .seconds(60)).get().elements?.isEmpty
+                    == true
+            }
+        }
+    }
+
     @Test("The lease of another pod is held, lapses, and is gone once given back", arguments: StoreKind.allCases)
     func otherLease(_ kind: StoreKind) async throws {
         try await withRoutes(kind) { bench in

@@ -150,6 +150,12 @@ struct RouteBench: Sendable {
         }.get()
     }
 
+    func leases() async throws -> [LeasedPod] {
+        try await withCheckedContinuation { continuation in
+            self.store.leases { continuation.resume(returning: $0) }
+        }.get()
+    }
+
     func presence() async -> Presence? { await self.store.presence(of: [self.di])[self.di] }
 }
 

@@ -193,7 +193,8 @@ extension InMemoryRouteStore.State {
     fileprivate func lease(of pod: Pod, now: Timestamp) -> PodLease {
         switch self.leases[pod.name] {
         case .resigned: return .gone
-        case .renewed(let last, _, _, _) where now - last >= RouteTimes.lease: return .lapsed(for: now - last - RouteTimes.lease)
+        case .renewed(let last, _, _, _) where now - last >= RouteTimes.lease:
+            return .lapsed(for: now - last - RouteTimes.lease)
         case .renewed, nil: return .held
         }
     }

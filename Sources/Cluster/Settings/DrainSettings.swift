@@ -37,7 +37,8 @@ package struct DrainSettings: SettingsGroup {
     /// Refuses what does not fit into the grace period.
     /// - Parameter parts: what else a stop takes, by its setting; nil: it has none.
     func check(_ parts: [(name: String?, time: Duration)], _ reader: inout SettingsReader) {
-        let all = [(name: Optional(Keys.propagation.declaration.name), time: self.propagation)] + parts
+        let all =
+            [(name: Optional(Keys.propagation.declaration.name), time: self.propagation)] + parts
             + [(name: nil, time: Self.slack)]
         let sum = all.reduce(Duration.zero) { $0 + $1.time }
         guard sum > self.grace else { return }

@@ -5,16 +5,16 @@ package import NIOCore
 ///     serving ── propagation ─► releasing ── no session left, or the deadline ─► over
 ///
 /// - *serving*: the pod says that it is going, and serves as before, since balancers hear of it late.
-/// - *releasing*: sessions go at an even pace over the window, at most as many a second as the fleet's share of this pod.
-///   Each is tried once while nothing is in flight on it; what was busy then comes after all others, the least busy
-///   first, and goes with its requests in flight finishing. Who came after the start comes last. None is left out.
-/// - While registry or Redis is away nobody is released: a device that cannot sign in elsewhere is better off here. What
-///   could not go in the window goes after it, until the deadline.
+/// - *releasing*: sessions go at an even pace over the window, and never more a second than the fleet's share of this
+///   pod. Each is tried once while nothing is in flight on it; what was busy then comes after all others, the least
+///   busy first, and goes with its requests in flight finishing. Who came after the start comes last. None is left out.
+/// - While registry or Redis is away nobody is released: a device that cannot sign in elsewhere is better off here.
+///   What could not go in the window goes after it, until the deadline.
 package struct DrainMachine: Sendable {
     package struct Settings: Hashable, Sendable {
         /// How long to serve on before the first Release.
         package var propagation: TimeAmount
-        /// Over which time the sessions are released.
+        /// Over which time the sessions are released; zero: nobody is moved, it is over with the propagation.
         package var window: TimeAmount
         /// How long after the window what was released last may take: its requests in flight, and then the device.
         package var ending: TimeAmount
@@ -140,7 +140,7 @@ package struct DrainMachine: Sendable {
         case .releasing:
             break
         }
-        guard present > 0 || !self.moving.isEmpty else {
+        guard self.settings.window > .zero, present > 0 || !self.moving.isEmpty else {
             self.phase = .over
             return actions + [.finished]
         }

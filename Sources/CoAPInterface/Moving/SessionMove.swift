@@ -6,11 +6,11 @@ package import NIOCore
 ///                 │             ▲
 ///                 └─ deadline ──┘
 ///
-/// While it is quiescing nothing new is written to the device: what comes for it is answered *undelivered*, and the edge
-/// waits for the device's next session. What is in flight in either direction goes on to its end or its deadline. Then
-/// the route is marked `moving` and the device gets a Release, in this order, so that whoever is refused finds a route
-/// that is worth waiting for. When the device does not close, the connection does what RFC 8323 §5.5 leaves to us:
-/// `ConnectionMachine` has that.
+/// While it is quiescing nothing new is written to the device: what comes for it is answered *undelivered*, and the
+/// edge waits for the device's next session. What is in flight in either direction goes on to its end or its deadline.
+/// Then the route is marked `moving` and the device gets a Release, in this order, so that whoever is refused finds a
+/// route that is worth waiting for. When the device does not close, the connection does what RFC 8323 §5.5 leaves to
+/// us: `ConnectionMachine` has that.
 package struct SessionMove: Sendable {
     package enum BeginAction: Hashable, Sendable {
         /// So many requests are in flight, and there is time: nothing has begun.

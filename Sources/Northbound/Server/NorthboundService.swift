@@ -9,6 +9,7 @@ import NIOPosix
 import NIOSSL
 import ServiceLifecycle
 package import ServiceShell
+import Synchronization
 
 /// The northbound's listeners: HTTP/1.1, plain and over TLS, on Hummingbird's channel, handed to a responder.
 ///
@@ -23,6 +24,8 @@ package final class NorthboundService: Service {
     private let connections: HTTPConnections
     private let responder: NorthboundResponder
     private let logger: Logger
+    /// `finish` closes the doors before the shutdown of this service, which `run` must wait for then.
+    private let isFinishing = Atomic(false)
 
     /// The port that was taken for HTTP.
     package let port: Int
@@ -159,6 +162,9 @@ package final class NorthboundService: Service {
                 }
                 group.cancelAll()
             }
+            // After `finish` the doors are closed before everybody else stops: whoever runs us would take that for a
+            // failure.
+            if self.isFinishing.load(ordering: .acquiring) { try? await gracefulShutdown() }
         } onCancelOrGracefulShutdown: {
             self.quiesce()
         }
@@ -171,6 +177,8 @@ package final class NorthboundService: Service {
 
     /// Takes nothing more and returns when what is in progress is answered, or `patience` is over.
     package func finish(within patience: Duration) async {
+        // Before the doors close: `run` looks at it then.
+        self.isFinishing.store(true, ordering: .releasing)
         self.quiesce()
         let deadline = ContinuousClock.now + patience
         while !self.connections.isEmpty, ContinuousClock.now < deadline, !Task.isCancelled {

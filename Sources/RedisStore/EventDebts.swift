@@ -17,8 +17,14 @@ struct EventDebts {
 
     static let maximumOwners = 10_000
 
+    private let maximum: Int
     private var owners: [UserID: Debt] = [:]
     private var owesEverybody = false
+
+    /// - Parameter maximum: of how many owners the names are kept.
+    init(maximum: Int = Self.maximumOwners) {
+        self.maximum = maximum
+    }
 
     var isEmpty: Bool { self.owners.isEmpty && !self.owesEverybody }
 
@@ -27,7 +33,7 @@ struct EventDebts {
         case .everybody:
             self.owesEverybody = true
         case .owner(let uid, let debt):
-            if self.owners[uid] == nil, self.owners.count >= Self.maximumOwners {
+            if self.owners[uid] == nil, self.owners.count >= self.maximum {
                 self.owesEverybody = true
             } else if self.owners[uid] != .forgetting {
                 self.owners[uid] = debt

@@ -16,7 +16,7 @@ package final class RedisEventLog: EventHistory {
     private static let paidAtOnce = 100
 
     private struct State {
-        var debts = EventDebts()
+        var debts: EventDebts
         /// Whether somebody is about to pay.
         var isPaying = false
     }
@@ -24,9 +24,15 @@ package final class RedisEventLog: EventHistory {
     private let client: RedisClient
     private let keys: RedisKeys
     private let clock: any WallClock
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
-    package init(client: RedisClient, clock: any WallClock = SystemWallClock()) {
+    package convenience init(client: RedisClient, clock: any WallClock = SystemWallClock()) {
+        self.init(client: client, clock: clock, debts: EventDebts())
+    }
+
+    /// - Parameter debts: where what Redis did not take is kept.
+    init(client: RedisClient, clock: any WallClock = SystemWallClock(), debts: EventDebts) {
+        self.state = Mutex(State(debts: debts))
         self.client = client
         self.keys = RedisKeys(prefix: client.configuration.keyPrefix)
         self.clock = clock

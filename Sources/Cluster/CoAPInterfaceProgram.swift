@@ -65,15 +65,19 @@ package enum CoAPInterfaceProgram: ServerProgram {
             settings: settings.move.machine(settings.drain, requestTimeout: settings.requests.timeout),
             keeper: keeper, readiness: context.readiness, hurry: hurry,
             trouble: { context.dependencies.firstDown }, logger: context.logger("drain"))
+        let balancer = Balancer(
+            keeper: keeper, isMoving: settings.move.rebalances, trouble: { context.dependencies.firstDown },
+            logger: context.logger("balance"))
         let admin = try await context.bindAdmin(
             logs: ["coap-interface": logs.devices, "relay": logs.relay], served: ["coap-interface", "relay"],
-            sessions: { keeper.sessions.count }, draining: { drain.status })
+            sessions: { keeper.sessions.count }, draining: { drain.status },
+            cluster: { balancer.status })
         return StartedProgram(
             ports: coap.namedPorts.merging(["pod": podPort.port, "admin": admin.port]) { $1 },
             services: [context.loops] + CertificateWatch.services(certificates) + reach.services
                 + [
                     Self.follower(keeper.sessions, states, context, reach), admin, keeper, podPort, coap,
-                    EdgeStop(edge: edge), drain,
+                    EdgeStop(edge: edge), balancer, drain,
                 ],
             details: ["pod": name, "pod.address": address], hurry: hurry)
     }

@@ -99,14 +99,16 @@ package struct ProgramContext: Sendable {
     ///   - served: the names of those whose requests count as the program's own.
     ///   - sessions: how many are signed in.
     ///   - draining: how far the program is with stopping.
+    ///   - cluster: how the sessions are spread; nil where nobody knows.
     package func bindAdmin(
         logs: [String: AccessLog], served: Set<String>, sessions: @escaping @Sendable () -> Int = { 0 },
-        draining: @escaping @Sendable () -> DrainStatus? = { nil }
+        draining: @escaping @Sendable () -> DrainStatus? = { nil },
+        cluster: (@Sendable () -> ClusterStatus)? = nil
     ) async throws -> AdminServer {
         let started = ContinuousClock.now
         let program = self.program
         let dependencies = self.dependencies
-        let pages = AdminPages(readiness: self.readiness, metrics: self.metrics) {
+        let status: @Sendable () -> ProgramStatus = {
             let requests = logs.mapValues(\.requests)
             return ProgramStatus(
                 program: program.name, version: program.version,
@@ -114,6 +116,7 @@ package struct ProgramContext: Sendable {
                 requestsServed: requests.filter { served.contains($0.key) }.values.reduce(0, +),
                 sessions: sessions(), dependencies: dependencies.states, draining: draining())
         }
+        let pages = AdminPages(readiness: self.readiness, metrics: self.metrics, status: status, cluster: cluster)
         return try await AdminServer.bind(
             host: self.process.bindAddress, port: self.process.adminPort, pages: pages, group: self.loops.group)
     }

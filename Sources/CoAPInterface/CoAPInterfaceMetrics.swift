@@ -42,6 +42,10 @@ package final class CoAPInterfaceMetrics: Sendable {
     private let pauses = Counter(label: "coap.pauses")
     private let moved = CounterCache<MoveEnd>(label: "coap.sessions.moved") { [("end", $0.rawValue)] }
     private let draining = Gauge(label: "coap.draining")
+    private let mean = Gauge(label: "coap.balance.mean")
+    private let deviation = Gauge(label: "coap.balance.deviation")
+    private let rate = Gauge(label: "coap.balance.rate")
+    private let balanced = Counter(label: "coap.balance.released")
 
     package init() {}
 
@@ -66,6 +70,14 @@ package final class CoAPInterfaceMetrics: Sendable {
     func deviceContested() { self.contested.increment() }
     /// A session began without its route.
     func sessionUnwritten() { self.unwritten.increment() }
+    /// What the shares of the pods look like.
+    func looked(_ view: Rebalancing.View) {
+        self.mean.record(view.mean)
+        self.deviation.record(view.deviation)
+        self.rate.record(view.rate)
+    }
+    /// A device was asked to go elsewhere for balance.
+    func releasedForBalance() { self.balanced.increment() }
     /// An event loop had slept for too long.
     func paused() { self.pauses.increment() }
 

@@ -44,6 +44,16 @@ extension DeviceConnection {
         }
     }
 
+    /// Moves the session for balance, if nothing has been going on for a while.
+    /// - Parameter told: called exactly once: whether it is asked to go now.
+    func moveIfIdle(_ session: Session, told: @escaping @Sendable (Bool) -> Void) {
+        guard let connection = self.connection, self.machine.session?.epoch == session.epoch,
+            !self.moving.isUnderWay, connection.workCount == 0, self.lastWork + Rebalancing.idle <= .now()
+        else { return told(false) }
+        self.move(session, isFirm: false) { _ in }
+        told(true)
+    }
+
     private func performMove(_ action: SessionMove.Action) {
         switch action {
         case .nothing:

@@ -42,6 +42,7 @@ extension DeviceConnection {
         case .refused(let response):
             answer(response)
         case .session(let session, let connection):
+            self.lastWork = .now()
             self.logRelay(request, session)
             let record = self.relayRecord(of: request, session)
             connection.send(

@@ -29,7 +29,8 @@ extension DeviceConnection {
             session.family != before?.family || session.sequence != before?.sequence
         else { return true }
         let handle = SessionHandle(
-            session: session, connection: NIOLoopBound(self, eventLoop: connection.eventLoop))
+            session: session, connection: NIOLoopBound(self, eventLoop: connection.eventLoop),
+            movableFrom: self.movableFrom)
         return self.context.sessions.renew(handle, askedAt: self.askedAt)
     }
 
@@ -59,7 +60,8 @@ extension DeviceConnection {
             }
             self.confirmedRevision = fenceRevision
             let this = NIOLoopBound(self, eventLoop: connection.eventLoop)
-            let handle = SessionHandle(session: session, connection: this)
+            self.movableFrom = Rebalancing.movableFrom(movedAgo: ticket.movedAgo, now: .now())
+            let handle = SessionHandle(session: session, connection: this, movableFrom: self.movableFrom)
             self.context.sessions.enter(handle, askedAt: self.askedAt, pod: self.context.keeper.pod.name) { entrance in
                 this.onLoop { $0.entered(session, ticket, entrance) }
             }

@@ -42,6 +42,10 @@ final class DeviceConnection: ConnectionDelegate {
     /// How the session is asked to go elsewhere, and who wants to know how that ends.
     var moving = SessionMove()
     var movers: [@Sendable (MoveNews) -> Void] = []
+    /// Before that the session is not moved for balance.
+    var movableFrom = NIODeadline.distantFuture
+    /// When a request last came from the device, or went to it.
+    var lastWork = NIODeadline.now()
     /// What this peer observes.
     var standing: [IncomingID: ObservationHandle] = [:]
     /// Those of them that observe the cloud's own links.
@@ -68,6 +72,7 @@ final class DeviceConnection: ConnectionDelegate {
     }
 
     func connectionReceived(_ request: Request, id: IncomingID) {
+        self.lastWork = .now()
         self.requests[id] = RequestLine(request, session: self.machine.session)
         self.perform(self.machine.received(request, id: id, now: .now()))
     }

@@ -23,6 +23,8 @@ struct RouteTicket: Hashable, Sendable {
     let isWritten: Bool
     /// Whose route it was.
     let displaced: Route?
+    /// How long ago a pod asked the device to go elsewhere; nil if none did lately, or nobody knows.
+    let movedAgo: Duration?
 }
 
 extension RouteKeeper {
@@ -47,11 +49,11 @@ extension RouteKeeper {
     /// The session of a ticket is in the table.
     func began(_ ticket: RouteTicket) {
         let entry = RouteSweep.Entry(di: ticket.di, epoch: ticket.epoch)
-        let arrived = self.state.withLock { state in
+        let told = self.state.withLock { state in
             state.sweep.entered(entry, isWritten: ticket.isWritten)
-            return state.arrivals
+            return [state.arrivals, state.comebacks].compactMap(\.self)
         }
-        arrived?(MovableSession(di: ticket.di, epoch: ticket.epoch))
+        for told in told { told(MovableSession(di: ticket.di, epoch: ticket.epoch)) }
     }
 
     /// Tells a device's owner that it has a session now.
@@ -181,7 +183,8 @@ private final class ClaimRun {
             self.finish(
                 .begin(
                     RouteTicket(
-                        di: self.di, epoch: claim.route.epoch, isWritten: true, displaced: claim.displaced),
+                        di: self.di, epoch: claim.route.epoch, isWritten: true, displaced: claim.displaced,
+                        movedAgo: claim.movedAgo),
                     fenceRevision: self.fenceRevision))
         case .beginUnwritten:
             self.keeper.metrics.sessionUnwritten()
@@ -190,7 +193,7 @@ private final class ClaimRun {
             let epoch = self.keeper.epochs.mint()
             self.finish(
                 .begin(
-                    RouteTicket(di: self.di, epoch: epoch, isWritten: false, displaced: nil),
+                    RouteTicket(di: self.di, epoch: epoch, isWritten: false, displaced: nil, movedAgo: nil),
                     fenceRevision: self.fenceRevision))
         case .refuse(let holder):
             self.keeper.noteContested(holder, holderPeer: self.holderPeer, newcomer: self.peer)

@@ -26,6 +26,8 @@ package final class RouteKeeper: Service {
         var contested: [DeviceID: NIODeadline] = [:]
         /// Is told of sessions that begin, while the pod drains.
         var arrivals: (@Sendable (MovableSession) -> Void)?
+        /// Is told of sessions that begin, while the pod lives.
+        var comebacks: (@Sendable (MovableSession) -> Void)?
     }
 
     /// How often it looks what is due.
@@ -148,6 +150,11 @@ package final class RouteKeeper: Service {
             state.arrivals = arrived
             state.sweep.renewsNow()
         }
+    }
+
+    /// - Parameter began: is told of each session that begins, on any thread.
+    func onSession(_ began: @escaping @Sendable (MovableSession) -> Void) {
+        self.state.withLock { $0.comebacks = began }
     }
 
     private func assertAll() {

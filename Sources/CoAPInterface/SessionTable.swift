@@ -8,6 +8,8 @@ import Synchronization
 struct SessionHandle: Sendable {
     let session: Session
     let connection: NIOLoopBound<DeviceConnection>
+    /// Before that it is not moved for balance.
+    let movableFrom: NIODeadline
 }
 
 /// The sessions of this process, by device: the truth about who is connected here.
@@ -80,6 +82,22 @@ package final class SessionTable: Responder, SessionEnder {
 
     func handles() -> [SessionHandle] {
         self.state.withLock { Array($0.sessions.values) }
+    }
+
+    /// Some sessions of devices, at random, that may be moved for balance by their age.
+    func sample(_ count: Int, now: NIODeadline) -> [SessionHandle] {
+        var chosen: [SessionHandle] = []
+        var seen = 0
+        for handle in self.handles() where handle.session.kind == .device && handle.movableFrom <= now {
+            seen += 1
+            if chosen.count < count {
+                chosen.append(handle)
+            } else {
+                let place = Int.random(in: 0..<seen)
+                if place < count { chosen[place] = handle }
+            }
+        }
+        return chosen.shuffled()
     }
 
     func find(_ di: DeviceID) -> SessionHandle? {

@@ -17,7 +17,7 @@ enum RedisRouteScripts {
 
     private static let read = #"""
         local old = redis.call('HMGET', KEYS[1],
-          'pod', 'address', 'epoch', 'uid', 'state', 'since', 'takeovers', 'counted', 'contested')
+          'pod', 'address', 'epoch', 'uid', 'state', 'since', 'takeovers', 'counted', 'contested', 'moved')
         local held = old[1] and old[5] ~= 'left'
 
         """#
@@ -55,8 +55,9 @@ enum RedisRouteScripts {
               'contested', text(contested))
             redis.call('PEXPIRE', KEYS[1], ARGV[7])
             wake(ARGV[11], {ARGV[12], ARGV[2], ARGV[3], text(epoch), ARGV[4], 'live', text(ms), text(takeovers)})
-            if not held then return {'claimed', text(epoch), text(ms), text(takeovers)} end
-            return {'claimed', text(epoch), text(ms), text(takeovers), unpack(old, 1, 7)}
+            local moved = old[10] or ''
+            if not held then return {'claimed', text(epoch), text(ms), text(takeovers), moved} end
+            return {'claimed', text(epoch), text(ms), text(takeovers), moved, unpack(old, 1, 7)}
             """#)
 
     /// KEYS route, wait. ARGV shift, pod, address, uid, epoch, lifetime ms, channel prefix, di.
@@ -92,6 +93,7 @@ enum RedisRouteScripts {
         common + read + #"""
             if old[1] ~= ARGV[2] or old[3] ~= ARGV[3] or old[5] == ARGV[4] then return 0 end
             redis.call('HSET', KEYS[1], 'state', ARGV[4], 'since', text(ms))
+            if ARGV[4] == 'moving' then redis.call('HSET', KEYS[1], 'moved', text(ms)) end
             redis.call('PEXPIRE', KEYS[1], ARGV[5])
             return 1
             """#)

@@ -74,7 +74,7 @@ package final class RedisRouteStore: RouteStore {
                     case "contested"?:
                         return RedisRouteFields.route(of: di, words.dropFirst()).map { .contested(holder: $0) }
                     case "claimed"?:
-                        guard words.count >= 4, let epoch = words[1].text.flatMap({ UInt64($0) }),
+                        guard words.count >= 5, let epoch = words[1].text.flatMap({ UInt64($0) }),
                             let since = words[2].text.flatMap({ Int64($0) }),
                             let takeovers = words[3].text.flatMap({ Int($0) })
                         else { return nil }
@@ -82,8 +82,10 @@ package final class RedisRouteStore: RouteStore {
                         let route = Route(
                             di: di, uid: uid, pod: pod, epoch: epoch, state: .live,
                             since: Timestamp(milliseconds: since), takeovers: takeovers)
-                        let displaced = RedisRouteFields.route(of: di, words.dropFirst(4))
-                        return .claimed(RouteClaim(route: route, displaced: displaced))
+                        let moved = words[4].text.flatMap { Int64($0) }.map { Timestamp(milliseconds: $0) }
+                        let displaced = RedisRouteFields.route(of: di, words.dropFirst(5))
+                        return .claimed(
+                            RouteClaim(route: route, displaced: displaced, movedAgo: moved.map { route.since - $0 }))
                     default: return nil
                     }
                 })

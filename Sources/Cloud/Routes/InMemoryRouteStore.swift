@@ -8,6 +8,8 @@ package final class InMemoryRouteStore: RouteStore {
         /// When the counting of takeovers began.
         var takeoversSince: Timestamp
         var contestedUntil: Timestamp?
+        /// When a pod last asked the device to go elsewhere.
+        var moved: Timestamp?
     }
 
     fileprivate enum Lease {
@@ -60,8 +62,10 @@ package final class InMemoryRouteStore: RouteStore {
             let contestedUntil = takeovers >= RouteTimes.contestedAt ? now + RouteTimes.contestedFor : nil
             let route = Route(
                 di: di, uid: uid, pod: pod, epoch: epoch, state: .live, since: now, takeovers: takeovers)
-            state.entries[di] = Entry(route: route, takeoversSince: takeoversSince, contestedUntil: contestedUntil)
-            return (.claimed(RouteClaim(route: route, displaced: displaced)), state.wake(di))
+            state.entries[di] = Entry(
+                route: route, takeoversSince: takeoversSince, contestedUntil: contestedUntil, moved: old?.moved)
+            let claim = RouteClaim(route: route, displaced: displaced, movedAgo: old?.moved.map { now - $0 })
+            return (.claimed(claim), state.wake(di))
         }
         if case .claimed(let claim) = outcome { woken.forEach { $0(claim.route) } }
         completion(.success(outcome))
@@ -83,7 +87,7 @@ package final class InMemoryRouteStore: RouteStore {
             }
             let route = Route(di: di, uid: uid, pod: pod, epoch: epoch, state: .live, since: now)
             state.floor = max(state.floor, epoch)
-            state.entries[di] = Entry(route: route, takeoversSince: now)
+            state.entries[di] = Entry(route: route, takeoversSince: now, moved: state.entries[di]?.moved)
             return (.ours(displaced: old.flatMap { $0.state == .left ? nil : $0 }), route, state.wake(di))
         }
         woken.forEach { $0(route) }
@@ -99,6 +103,7 @@ package final class InMemoryRouteStore: RouteStore {
             else { return }
             entry.route.state = newState
             entry.route.since = now
+            if newState == .moving { entry.moved = now }
             state.entries[di] = entry
             if newState == .left {
                 state.left.append((di, now, epoch))

@@ -64,10 +64,13 @@ package struct RouteClaim: Hashable, Sendable {
     package let route: Route
     /// The session that was live until now, in whichever pod.
     package let displaced: Route?
+    /// How long ago a pod asked the device to go elsewhere; nil if none did lately.
+    package let movedAgo: Duration?
 
-    package init(route: Route, displaced: Route?) {
+    package init(route: Route, displaced: Route?, movedAgo: Duration? = nil) {
         self.route = route
         self.displaced = displaced
+        self.movedAgo = movedAgo
     }
 }
 

@@ -59,6 +59,8 @@ package struct MoveSettings: SettingsGroup {
     package var window: Duration
     /// How many devices may reconnect a second, of all pods that drain together.
     package var fleetReconnects: Int
+    /// Whether sessions are moved to where there are fewer.
+    package var rebalances: Bool
 
     enum Keys {
         static let window = Setting.seconds(
@@ -73,15 +75,21 @@ package struct MoveSettings: SettingsGroup {
             default: 1000,
             "How many devices a second the others and the registry take, from all processes that stop together.",
         )
+        static let rebalance = Setting.toggle(
+            "REBALANCE",
+            default: true,
+            "Whether devices of a process that has too many are asked to connect anew (docs/scaling.md).",
+        )
     }
 
     package static let declarations: [SettingDeclaration] = [
-        Keys.window.declaration, Keys.fleetReconnects.declaration,
+        Keys.window.declaration, Keys.fleetReconnects.declaration, Keys.rebalance.declaration,
     ]
 
     package init(_ reader: inout SettingsReader) {
         self.window = reader.read(Keys.window)
         self.fleetReconnects = reader.read(Keys.fleetReconnects)
+        self.rebalances = reader.read(Keys.rebalance)
     }
 
     /// What to tell whoever starts the process; nil: as many sessions as it takes can be moved in time.

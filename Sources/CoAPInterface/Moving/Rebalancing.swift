@@ -19,15 +19,15 @@ struct Rebalancing {
     }
 
     /// Why nothing moves though it might.
-    enum Hindrance: Hashable, Sendable {
+    enum Hindrance: String, Hashable, Sendable {
         /// A pod drains: its devices are about to change every share.
         case draining
         /// A store or the registry does not answer: who moves might not come back.
         case unhealthy
         /// Sign-ins wait: who moves would wait too.
-        case signInsQueue
+        case signInsQueue = "sign-ins-queue"
         /// Those who were released came back: the balancer in front remembers where they were.
-        case stickyBalancer
+        case stickyBalancer = "sticky-balancer"
         /// There is no other pod to move to, or this one is too young to be counted.
         case alone
     }
@@ -84,6 +84,14 @@ struct Rebalancing {
     /// Whether each of those released last came back, the newest last.
     private var comebacks: [Bool] = []
     private var stickyUntil: NIODeadline?
+
+    /// From when on a session that begins now may be moved.
+    /// - Parameter movedAgo: how long ago its device was moved.
+    static func movableFrom(movedAgo: Duration?, now: NIODeadline) -> NIODeadline {
+        let settled = now + Self.settled
+        guard let movedAgo else { return settled }
+        return max(settled, now + Self.rest - TimeAmount(movedAgo))
+    }
 
     /// - Parameter pod: the name of this pod.
     init(pod: String) {

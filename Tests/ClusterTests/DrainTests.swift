@@ -137,7 +137,7 @@ struct DrainTests {
         }
     }
 
-    @Test("What the device needs 2 s for is answered by the session it was sent over; what comes meanwhile waits")
+    @Test("What is in flight for seconds is answered by the session it was sent over; what comes meanwhile waits")
     func inFlight() async throws {
         try await RunningCluster.with(.init(settings: Self.settings)) { cluster in
             let owner = try await cluster.owner("alice")

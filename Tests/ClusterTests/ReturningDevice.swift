@@ -70,10 +70,17 @@ final class ReturningDevice: Sendable {
         var login = self.login
         while !self.isStopped {
             let peer = try await self.connect()
-            if self.sessions > 0 {
-                login = try await peer.refresh(self.di, of: login.uid, with: login.refreshToken)
+            do {
+                if self.sessions > 0 {
+                    login = try await peer.refresh(self.di, of: login.uid, with: login.refreshToken)
+                }
+                _ = try await login.signIn(on: peer)
+            } catch is PeerError {
+                // The pod it came back to closed, or sent a Release, before it was signed in: it tries again.
+                await peer.close()
+                try await Self.pass(self.away)
+                continue
             }
-            _ = try await login.signIn(on: peer)
             let session = self.state.withLock { state in
                 state.ports.append(peer.localPort)
                 state.peer = peer

@@ -6,6 +6,8 @@ package struct TransportError: Error, Sendable {
         /// Nobody listens there, or a firewall says so.
         case refused
         case timedOut
+        /// This process, or this machine, has no more files or local ports to connect with.
+        case exhausted
         case failed
     }
 

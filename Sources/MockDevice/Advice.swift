@@ -70,6 +70,9 @@ enum Advice {
         case .untrusted:
             "The cloud's certificate comes from no authority believed here, or not for this name. Start again with "
                 + "--ca FILE, the PEM file of the cloud's authority: ca.pem, where coap-gateway keeps its data."
+        case .exhausted:
+            "Let fewer devices run, or allow more open files (ulimit -n, LimitNOFILE); one address and port takes about "
+                + "28,000 connections from here, so several ports take more."
         case .unusableCertificates:
             "Look at --ca, --certificate and --key: PEM files, readable, the key belonging to the certificate."
         case .other:

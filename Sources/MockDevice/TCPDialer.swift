@@ -30,12 +30,7 @@ package struct TCPDialer: CloudDialer {
 
     private func transport(_ scheme: URIScheme) throws(ConnectFailure) -> DialTransport {
         do {
-            return switch scheme {
-            case .tcp: .tcp
-            case .tls: .tls(try self.trust.context())
-            case .webSocket: .webSocket
-            case .secureWebSocket: .secureWebSocket(try self.trust.context())
-            }
+            return try self.trust.transport(scheme)
         } catch {
             throw ConnectFailure(.unusableCertificates, message: "the certificates cannot be used: \(error)")
         }
@@ -72,6 +67,7 @@ extension ConnectFailure {
             // BoringSSL's word for a chain that leads to no authority of ours, or a name that does not fit.
             case .failed where error.message.contains("CERTIFICATE_VERIFY_FAILED"): .untrusted
             case .failed where error.message.contains("unableToValidateCertificate"): .untrusted
+            case .exhausted: .exhausted
             case .failed: .other
             }
         // Whoever reads it knows the address by then.

@@ -1,3 +1,4 @@
+import CoAPTransport
 import NIOSSL
 
 /// Whom we believe over TLS, and who we say we are. PEM files.
@@ -30,5 +31,15 @@ package struct TLSTrust: Hashable, Sendable {
         configuration.applicationProtocols = ["coap"]
         change(&configuration)
         return try NIOSSLContext(configuration: configuration)
+    }
+
+    /// What stands between a socket and CoAP.
+    func transport(_ scheme: URIScheme) throws -> DialTransport {
+        switch scheme {
+        case .tcp: .tcp
+        case .tls: .tls(try self.context())
+        case .webSocket: .webSocket
+        case .secureWebSocket: .secureWebSocket(try self.context())
+        }
     }
 }

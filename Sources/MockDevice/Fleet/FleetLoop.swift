@@ -74,9 +74,9 @@ final class FleetLoop {
         }
     }
 
-    func succeeded(_ step: FleetStep, since start: ContinuousClock.Instant) {
+    func succeeded(_ step: FleetStep, after duration: Duration) {
         self.counts.steps[step, default: 0] += 1
-        self.latencies.record(FleetLatency(step), .now - start)
+        self.latencies.record(FleetLatency(step), duration)
     }
 
     func failed(_ failure: FleetFailure, notice: String?) {

@@ -81,7 +81,7 @@ final class FleetPeer {
             return
         }
         self.dialledAt = nil
-        self.loop.succeeded(.connect, since: dialledAt)
+        self.loop.succeeded(.connect, after: .now - dialledAt)
         self.line = line
         self.loop.counts.connections += 1
         self.loop.counts.connected += 1
@@ -225,18 +225,17 @@ final class FleetPeer {
             self.fail(FleetStep.provision.rawValue, "no --northbound")
             return self.perform(self.machine.provisioningFailed(isFinal: true, now: .now))
         }
-        let start = ContinuousClock.now
         let bound = NIOLoopBound(self, eventLoop: self.loop.eventLoop)
-        provisioning.ask(for: self.di) { result in
-            bound.onLoop { $0.provisioned(result, since: start) }
+        provisioning.ask(for: self.di) { result, duration in
+            bound.onLoop { $0.provisioned(result, duration) }
         }
     }
 
-    private func provisioned(_ result: Result<Secret, ProvisioningFailure>, since start: ContinuousClock.Instant) {
+    private func provisioned(_ result: Result<Secret, ProvisioningFailure>, _ duration: Duration) {
         guard !self.loop.isStopping else { return }
         switch result {
         case .success(let code):
-            self.loop.succeeded(.provision, since: start)
+            self.loop.succeeded(.provision, after: duration)
             self.code = code
             self.happened { $0.machine.provisioned(now: .now) }
         case .failure(let failure):
@@ -271,7 +270,9 @@ final class FleetPeer {
             ?? ConnectFailure(.other, message: "\(error)")
         self.fail(
             FleetStep.connect.rawValue, failure.code.cause,
-            notice: "\(address): \(failure.message). \(Advice.connecting(to: address, failure))")
+            notice:
+                "\(address): \(failure.message). \(Advice.connecting(to: address, failure, again: "The devices try again"))"
+        )
         self.happened { $0.machine.connectFailed(now: .now) }
     }
 
@@ -325,7 +326,7 @@ final class FleetPeer {
         case .success(let response) where response.code.isSuccess:
             do throws(UnusableAnswer) {
                 answer = .success(expiresIn: try self.take(response, of: step))
-                self.loop.succeeded(step, since: start)
+                self.loop.succeeded(step, after: .now - start)
             } catch {
                 self.fail(step.rawValue, "unusable answer", notice: error.description)
                 answer = .none
@@ -335,23 +336,23 @@ final class FleetPeer {
             self.note(.refused, line, detail: step.rawValue, code: response.code)
             answer = .refused(code: response.code.rawValue, maxAge: response.options.maxAge)
         case .failure(let error):
-            (answer, _) = self.failed(step, error)
+            answer = self.failed(step, error)
         }
         if step == .signIn, case .success = answer { self.sessionBegan(line) }
         self.happened { $0.machine.answered(step, answer, canRefresh: $0.tokens != nil, now: .now) }
     }
 
-    private func failed(_ step: FleetStep, _ error: ExchangeError) -> (ReconnectPlan.Answer, String) {
-        let (answer, cause): (ReconnectPlan.Answer, String) =
-            switch error.failure {
-            case .timedOut: (.none, "no answer")
-            case .connectionLost, .closing: (.connectionLost, "connection lost")
-            case .queueFull: (.none, "too many waiting")
-            case .tooLarge: (.none, "too large for the cloud")
-            case .unusableResponse: (.none, "unusable answer")
-            }
-        self.fail(step.rawValue, cause)
-        return (answer, cause)
+    private func failed(_ step: FleetStep, _ error: ExchangeError) -> ReconnectPlan.Answer {
+        switch error.failure {
+        case .connectionLost, .closing:
+            // Counted once, where the connection ends.
+            return .connectionLost
+        case .timedOut: self.fail(step.rawValue, "no answer")
+        case .queueFull: self.fail(step.rawValue, "too many waiting")
+        case .tooLarge: self.fail(step.rawValue, "too large for the cloud")
+        case .unusableResponse: self.fail(step.rawValue, "unusable answer")
+        }
+        return .none
     }
 
     /// - Returns: seconds the access token lives, negative for ever; 0 where the answer does not say.
@@ -374,16 +375,16 @@ final class FleetPeer {
     }
 
     private func advice(_ step: FleetStep, _ response: Response) -> String {
-        let operation: Operation =
-            switch step {
-            case .provision, .connect, .signUp: .register
-            case .refresh: .refresh
-            case .signIn: .session
-            case .publish: .publish
-            }
         let text = response.payload.flatMap { String(validating: $0.readableBytesView, as: UTF8.self) } ?? ""
-        return
-            "\(sanitized(text, limit: 200)) \(Advice.refused(operation, response.code, maxAge: response.options.maxAge))"
+        let advice =
+            switch (step, response.code) {
+            case (.signUp, .unauthorized), (.signUp, .forbidden):
+                "Another user may have a device of this id: --prefix gives the fleet other ids."
+            case (.refresh, .unauthorized), (.signIn, .unauthorized):
+                "The tokens may be out of date: without the file of --state the devices sign up again."
+            default: ""
+            }
+        return "\(self.di): \(sanitized(text, limit: 200)) \(advice)"
     }
 
     private var credentials: ReconnectPlan.Credentials {

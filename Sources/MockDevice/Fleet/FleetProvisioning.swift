@@ -9,7 +9,8 @@ package final class FleetProvisioning: Sendable {
     private static let parallel = 8
     private static let patience = Duration.seconds(20)
 
-    typealias Completion = @Sendable (Result<Secret, ProvisioningFailure>) -> Void
+    /// What came of it, and how long the cloud took: not how long others were served first.
+    typealias Completion = @Sendable (Result<Secret, ProvisioningFailure>, Duration) -> Void
 
     private struct Job: Sendable {
         let di: String
@@ -20,7 +21,7 @@ package final class FleetProvisioning: Sendable {
     private let mediatorToken: String
     private let tls: NIOSSLContext?
     /// Codes that were made before anybody asked.
-    private let ready = Mutex<[String: Secret]>([:])
+    private let ready = Mutex<[String: (Secret, Duration)]>([:])
     /// Unbounded, but each device has one at most.
     private let jobs: AsyncStream<Job>
     private let queue: AsyncStream<Job>.Continuation
@@ -51,9 +52,10 @@ package final class FleetProvisioning: Sendable {
 
     /// Makes the first code, so that nobody has to wait for thousands of failures to learn that none can be had.
     package func prepare(_ di: String) async throws(FleetError) {
+        let start = ContinuousClock.now
         do throws(ProvisioningFailure) {
             let code = try await self.code(for: di)
-            self.ready.withLock { $0[di] = code }
+            self.ready.withLock { $0[di] = (code, .now - start) }
         } catch {
             let advice =
                 switch error.status {
@@ -67,12 +69,11 @@ package final class FleetProvisioning: Sendable {
 
     /// Asks for the code of a device; `completion` comes once, on any thread.
     func ask(for di: String, completion: @escaping Completion) {
-        if let code = self.ready.withLock({ $0.removeValue(forKey: di) }) { return completion(.success(code)) }
-        switch self.queue.yield(Job(di: di, completion: completion)) {
-        case .enqueued: break
-        case .dropped, .terminated: completion(.failure(ProvisioningFailure(status: nil, detail: "the run has ended")))
-        @unknown default: completion(.failure(ProvisioningFailure(status: nil, detail: "the run has ended")))
+        if let (code, duration) = self.ready.withLock({ $0.removeValue(forKey: di) }) {
+            return completion(.success(code), duration)
         }
+        // Never full; once the run has ended, nobody waits for it any more.
+        _ = self.queue.yield(Job(di: di, completion: completion))
     }
 
     /// Serves until the task is cancelled.
@@ -81,10 +82,12 @@ package final class FleetProvisioning: Sendable {
             for _ in 0..<Self.parallel {
                 workers.addTask {
                     for await job in self.jobs {
+                        let start = ContinuousClock.now
                         do throws(ProvisioningFailure) {
-                            job.completion(.success(try await self.code(for: job.di)))
+                            let code = try await self.code(for: job.di)
+                            job.completion(.success(code), .now - start)
                         } catch {
-                            job.completion(.failure(error))
+                            job.completion(.failure(error), .now - start)
                         }
                     }
                 }

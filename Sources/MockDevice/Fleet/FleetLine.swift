@@ -3,7 +3,7 @@ import CoAPTransport
 
 /// One connection of one device: passes on what comes in, as long as the device has not turned to another one.
 final class FleetLine: ConnectionDelegate {
-    private unowned let peer: FleetPeer
+    private let peer: FleetPeer
     /// Which of the device's connections, the first of which is 1.
     let number: Int
     private(set) var connection: CoAPConnection?

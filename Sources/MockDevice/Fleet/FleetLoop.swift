@@ -60,18 +60,18 @@ final class FleetLoop {
     }
 
     /// Ends all devices; nothing is counted after this.
-    func stop() {
+    /// - Returns: what there is to begin a later run with.
+    func stop() -> [FleetSavedDevice] {
         self.isStopping = true
         self.ramp?.cancel()
         for tick in self.ticks { tick.cancel() }
         for peer in self.peers { peer.stop() }
-    }
-
-    /// What there is to begin a later run with.
-    var saved: [FleetSavedDevice] {
-        self.peers.compactMap { peer in
+        let saved = self.peers.compactMap { peer in
             peer.tokens.map { FleetSavedDevice(di: peer.di, tokens: $0, hasPublished: peer.hasPublished) }
         }
+        // Each holds this loop, for as long as anything may still happen to it.
+        self.peers = []
+        return saved
     }
 
     func succeeded(_ step: FleetStep, after duration: Duration) {

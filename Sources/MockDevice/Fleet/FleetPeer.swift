@@ -7,7 +7,7 @@ import NIOCore
 final class FleetPeer {
     let index: Int
     let di: String
-    private unowned let loop: FleetLoop
+    private let loop: FleetLoop
     private var machine: FleetDevice
     private var light = FleetLight()
     private(set) var tokens: Tokens?

@@ -98,7 +98,7 @@ package enum FleetQuirk: String, Sendable, Hashable, CaseIterable {
         case .slowReader: "reads once a second from its socket, once signed in"
         case .noPong: "answers no Ping"
         case .flapping: "breaks the connection 3 to 6 s after each sign-in"
-        case .halfClose: "closes only its sending side when it leaves, and waits for the cloud to close"
+        case .halfClose: "closes only its sending side when it breaks a connection, and waits for the cloud to close"
         case .duplicateRequests: "sends each of its own requests twice"
         }
     }

@@ -70,8 +70,7 @@ package struct FleetRun: Sendable {
         for loop in self.loops {
             let part = try await loop.do { loop in
                 let counts = loop.counts
-                loop.stop()
-                return (counts, loop.latencies, loop.saved)
+                return (counts, loop.latencies, loop.stop())
             }
             counts.add(part.0)
             latencies.add(part.1)

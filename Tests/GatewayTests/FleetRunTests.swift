@@ -10,17 +10,17 @@ import Testing
 @Suite("A fleet on a gateway", .timeLimit(.minutes(3)))
 struct FleetRunTests {
     private static func fleet(
-        _ gateway: RunningGateway, devices: Int, mediator: String, _ change: (inout FleetSetup) -> Void = { _ in }
+        _ gateway: RunningGateway, devices: Int, mediator: String, history: FleetHistory
     ) async throws -> FleetRun {
         let address = ServerAddress(host: "127.0.0.1", port: gateway.coapPort)
-        var setup = FleetSetup(
+        let setup = FleetSetup(
             profile: FleetProfile(.reference), targets: [.init(address: address, transport: .tcp)],
             ramp: RampPlan(devices: devices, perSecond: 100))
-        change(&setup)
         return try await FleetRun(
             setup, on: Array(MultiThreadedEventLoopGroup.singleton.makeIterator()),
             provisioning: FleetProvisioning(
                 door: HTTPDoor(host: "127.0.0.1", port: gateway.httpPort), mediatorToken: mediator, tls: nil),
+            history: history,
             notices: FleetNotices { Issue.record("\($0)") })
     }
 
@@ -29,11 +29,13 @@ struct FleetRunTests {
         try await RunningGateway.with { gateway in
             let alice = try await gateway.owner("alice")
             let client = try await alice.client("phone")
-            let fleet = try await Self.fleet(gateway, devices: 200, mediator: alice.mediator)
+            let path = "\(gateway.dataDirectory)/history"
+            let history = try FleetHistory(path: path)
+            let fleet = try await Self.fleet(gateway, devices: 200, mediator: alice.mediator, history: history)
             try await withThrowingTaskGroup(of: FleetRun.Outcome?.self) { tasks in
                 tasks.addTask { try await fleet.run(for: nil) { _ in } }
                 try await gateway.eventually("200 publications", within: .seconds(60)) {
-                    try await fleet.countsNow().steps[.publish] == 200
+                    try await fleet.counts.steps[.publish] == 200
                 }
                 for number in 1...200 {
                     let answer = try await gateway.http.post(
@@ -53,6 +55,22 @@ struct FleetRunTests {
                     #expect(report.counts.failures.isEmpty)
                     #expect(report.allSignedIn != nil)
                     #expect(report.latencies.summary(of: .signIn)?.count == 200)
+                }
+            }
+            #expect(await history.finish() == nil)
+            let events = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map {
+                try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+            }
+            for kind in ["delivered", "answered"] {
+                let marked = events.filter { $0["event"] as? String == kind }
+                #expect(marked.count == 200)
+                for event in marked {
+                    let number = try #require(event["body_n"] as? Int)
+                    #expect(event["di"] as? String == "fleet-\(number)")
+                    #expect(event["query_n"] as? String == "q\(number)")
+                    #expect(event["request"] as? String == "POST /light")
+                    #expect(event["mono_ns"] as? Int ?? 0 > 0)
+                    #expect(event["wall_ns"] as? Int ?? 0 > 1_500_000_000_000_000_000)
                 }
             }
         }

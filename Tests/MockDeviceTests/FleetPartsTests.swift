@@ -2,6 +2,7 @@ import CBOR
 import Cloud
 import CoAP
 import Foundation
+import NIOPosix
 import Testing
 
 @testable import MockDevice
@@ -121,7 +122,7 @@ struct FleetPartsTests {
         latencies.record(.signIn, .milliseconds(12))
         return FleetReport(
             profile: .reference, quirks: [.flapping], seed: 42, duration: .seconds(10), counts: counts,
-            latencies: latencies, allSignedIn: nil, memoryBytes: 20_480, connected: 2)
+            latencies: latencies, peaks: ["connections": 2000.5], allSignedIn: nil, memoryBytes: 20_480, connected: 2)
     }
 
     @Test("The table has rates, latencies, and failures by cause, the most frequent first")
@@ -130,7 +131,7 @@ struct FleetPartsTests {
         #expect(text.contains("3 devices, profile reference with flapping, seed 42, 10 s"))
         #expect(text.contains("signed in at least once  2\n"))
         #expect(text.contains("memory                   10 KiB a device (2 connected)"))
-        #expect(text.contains("connections               12,345    1234.5"))
+        #expect(text.contains("connections               12,345    1234.5    2000.5"))
         #expect(text.contains("sign-in                    1   12.0 ms   12.0 ms"))
         #expect(
             text.hasSuffix(
@@ -149,12 +150,52 @@ struct FleetPartsTests {
         #expect(object["duration_us"] as? Int == 10_000_000)
         #expect(object["all_signed_in_us"] is NSNull)
         #expect(object["bytes_per_device"] as? Int == 10_240)
+        #expect((object["peaks_per_second"] as? [String: Double])?["connections"] == 2000.5)
         #expect((object["counts"] as? [String: Int])?["sign-in"] == 20)
         let signIn = (object["latencies"] as? [String: [String: Int]])?["sign-in"]
         #expect(signIn?.keys.sorted() == ["count", "max_us", "min_us", "p50_us", "p90_us", "p99.9_us", "p99_us"])
         let failures = object["failures"] as? [[String: Any]]
         #expect(failures?.first?["cause"] as? String == "refused")
         #expect(failures?.first?["count"] as? Int == 5)
+    }
+
+    // MARK: History
+
+    @Test("A history that no disk takes is said to be not whole, and why")
+    func fullDisk() async throws {
+        let history = try FleetHistory(path: "/dev/full")
+        history.note(FleetEvent(.connected, di: "fleet-1", connection: 1))
+        let problem = try #require(await history.finish())
+        #expect(problem == "The history is not whole: /dev/full: No space left on device.")
+        #expect(throws: FleetError.self) { try FleetHistory(path: "/nowhere/at/all") }
+    }
+
+    @Test("Events that come faster than they can be written are counted, in the file and for people")
+    func lostEvents() async throws {
+        let path = NSTemporaryDirectory() + "fleet-\(UUID().uuidString)"
+        #expect(mkfifo(path, 0o600) == 0)
+        defer { unlink(path) }
+        // Nobody reads yet, but writing may begin.
+        let pipe = open(path, O_RDWR)
+        defer { close(pipe) }
+        let history = try FleetHistory(path: path, maximumWaiting: 10)
+        for number in 0..<5000 {
+            history.note(FleetEvent(.connected, di: "fleet-\(number)", connection: 1))
+        }
+        async let problem = history.finish()
+        let text = try await NIOThreadPool.singleton.runIfActive {
+            var text = ""
+            var bytes = [UInt8](repeating: 0, count: 65_536)
+            while !text.contains("\"lost\"") || !text.hasSuffix("\n") {
+                let count = read(pipe, &bytes, bytes.count)
+                guard count > 0 else { break }
+                text += String(decoding: bytes.prefix(count), as: UTF8.self)
+            }
+            return text
+        }
+        let written = text.split(separator: "\n").count { $0.contains("\"connected\"") }
+        #expect(written < 5000)
+        #expect(await problem?.hasPrefix("The history is not whole: ") == true)
     }
 
     // MARK: State

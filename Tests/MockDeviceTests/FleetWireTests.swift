@@ -122,7 +122,10 @@ struct FleetWireTests {
             let last = await peer.end()
             #expect(last.map(\.code) == [.content])
             #expect(last.first?.token == Token(eightBytes: 7))
-            _ = try await Self.session(cloud)
+            let again = try await Self.session(cloud)
+            // With the Pong it has read what came before the Ping.
+            try await again.send(Message(code: .ping, token: Token(eightBytes: 5)))
+            #expect(try await again.frame().message.code == .pong)
         }
         #expect(outcome.report.counts.answers == 1)
         #expect(outcome.report.latencies.summary(of: .back)?.count == 1)

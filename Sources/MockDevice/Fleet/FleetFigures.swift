@@ -22,6 +22,16 @@ package struct FleetCounts: Sendable, Equatable {
 
     package init() {}
 
+    /// What is counted for as long as a run lasts, in the order in which people are told.
+    package var rates: [(name: String, count: Int)] {
+        [("connections", self.connections)]
+            + FleetStep.allCases.filter { $0 != .connect }.map { ($0.rawValue, self.steps[$0] ?? 0) }
+            + [
+                ("requests served", self.requests), ("answers", self.answers),
+                ("notifications", self.notifications), ("pings", self.pings), ("releases", self.releases),
+            ]
+    }
+
     package var failed: Int { self.failures.values.reduce(0, +) }
 
     package mutating func add(_ other: FleetCounts) {

@@ -78,17 +78,17 @@ package final class FleetHistory: Sendable {
         var failure: String?
     }
 
-    /// How many events may wait.
-    private static let maximumWaiting = 100_000
-
+    private let maximumWaiting: Int
     private let path: String
     private let file: CInt
     private let state = Mutex(State())
     private let thread = NIOThreadPool(numberOfThreads: 1)
 
     /// Replaces the file.
-    package init(path: String) throws(FleetError) {
+    /// - Parameter maximumWaiting: how many events may wait for the disk.
+    package init(path: String, maximumWaiting: Int = 100_000) throws(FleetError) {
         self.path = path
+        self.maximumWaiting = maximumWaiting
         self.file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard self.file >= 0 else {
             throw FleetError("The history cannot be written to \(path): \(systemMessage(errno)). Name another file.")
@@ -102,7 +102,7 @@ package final class FleetHistory: Sendable {
 
     func note(_ event: FleetEvent) {
         let begins = self.state.withLock { state in
-            guard state.waiting.count < Self.maximumWaiting else {
+            guard state.waiting.count < self.maximumWaiting else {
                 state.lost += 1
                 state.lostInAll += 1
                 return false

@@ -1,8 +1,8 @@
 package import CBOR
 package import CoAP
 
-/// What each device of a fleet serves: a light, at `/light` and, where more links are published, at `/light/1`, `/light/2`
-/// and so on. It counts what it was asked, and gives back what tells one request from another. Does no input or output.
+/// What each device of a fleet serves: a light, at `/light` and, where more links are published, at `/light/1`,
+/// `/light/2` and so on. It counts what it was asked, and gives back what tells one request from another. Does no input or output.
 package struct FleetLight: Sendable, Equatable {
     private var value = false
     private var brightness: UInt8 = 50
@@ -63,7 +63,8 @@ package struct FleetLight: Sendable, Equatable {
             code = .changed
         default:
             return answer(
-                Response(.methodNotAllowed, diagnostic: "the light does not take \(request.method)"), isLight: true)
+                Response(.methodNotAllowed, diagnostic: "the light does not take \(request.method.verb)"), isLight: true
+            )
         }
         var pairs = self.pairs(di)
         if let mark = bodyMark ?? queryMark.map(DataItem.text) { pairs.append(.init("n", mark)) }

@@ -7,14 +7,14 @@ import NIOCore
 final class FleetPeer {
     let index: Int
     let di: String
-    private let loop: FleetLoop
-    private var machine: FleetDevice
-    private var light = FleetLight()
-    private(set) var tokens: Tokens?
-    private var code: Secret?
+    let loop: FleetLoop
+    var machine: FleetDevice
+    var light = FleetLight()
+    var tokens: Tokens?
+    var code: Secret?
 
     /// The connection there is.
-    private var line: FleetLine?
+    var line: FleetLine?
     /// When the one that is being opened was begun.
     private var dialledAt: ContinuousClock.Instant?
     private var connections = 0
@@ -54,17 +54,6 @@ final class FleetPeer {
         guard let line = self.line else { return }
         line.connection?.release()
         self.drop(line, because: "the run ends")
-    }
-
-    /// What observers are told, for each of them.
-    func notify() {
-        guard let line = self.line, let connection = line.connection else { return }
-        for id in line.observers {
-            var response = self.light.change(di: self.di)
-            response.options.observe = 0
-            connection.respond(to: id, with: response)
-            self.loop.counts.notifications += 1
-        }
     }
 
     /// A slow reader looks into its socket.
@@ -136,43 +125,9 @@ final class FleetPeer {
         }
     }
 
-    func received(_ request: Request, id: IncomingID, on line: FleetLine) {
-        guard line === self.line else { return }
-        self.loop.counts.requests += 1
-        let answer = self.light.respond(to: request, di: self.di)
-        let path = (request.options.path ?? []).joined(separator: "/")
-        func note(_ kind: FleetEvent.Kind, _ code: Code? = nil) {
-            guard self.loop.history != nil else { return }
-            var event = FleetEvent(kind, di: self.di, connection: line.number)
-            event.request = "\(request.method) /\(path)"
-            event.queryMark = answer.queryMark
-            event.bodyMark = answer.bodyMark
-            event.code = code
-            self.loop.history?.note(event)
-        }
-        note(.delivered)
-        var response = answer.response
-        if request.registers, answer.isLight, response.code.isSuccess {
-            response.options.observe = 0
-            line.observed(by: id)
-        }
-        let setup = self.loop.setup
-        guard let delay = self.machine.answerDelay(share: setup.delayShare, delay: setup.delay) else {
-            line.connection?.respond(to: id, with: response)
-            self.loop.counts.answers += 1
-            return note(.answered, response.code)
-        }
-        self.loop.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) {
-            guard line === self.line, let connection = line.connection else { return note(.unanswered) }
-            connection.respond(to: id, with: response)
-            self.loop.counts.answers += 1
-            note(.answered, response.code)
-        }
-    }
-
     // MARK: - Carrying out
 
-    private func happened(_ event: (FleetPeer) -> FleetDevice.Action) {
+    func happened(_ event: (FleetPeer) -> FleetDevice.Action) {
         guard !self.loop.isStopping else { return }
         self.perform(event(self))
         self.schedule()
@@ -276,117 +231,6 @@ final class FleetPeer {
         self.happened { $0.machine.connectFailed(now: .now) }
     }
 
-    // MARK: - Asking the cloud
-
-    private func send(_ step: FleetStep, _ timeout: Duration) {
-        guard let line = self.line, let connection = line.connection else {
-            return self.happened {
-                $0.machine.answered(step, .connectionLost, canRefresh: $0.tokens != nil, now: .now)
-            }
-        }
-        guard let request = self.request(for: step) else {
-            return self.happened { $0.machine.answered(step, .impossible, canRefresh: false, now: .now) }
-        }
-        let start = ContinuousClock.now
-        let bound = NIOLoopBound((self, line), eventLoop: self.loop.eventLoop)
-        connection.send(request, deadline: .now() + TimeAmount(timeout)) { result in
-            let (peer, line) = bound.value
-            peer.answered(step, result, on: line, since: start)
-        }
-        if self.loop.setup.quirks.contains(.duplicateRequests) {
-            connection.send(request, deadline: .now() + TimeAmount(timeout)) { _ in }
-        }
-    }
-
-    private func request(for step: FleetStep) -> Request? {
-        switch step {
-        case .provision, .connect:
-            nil
-        case .signUp:
-            self.code.map { CloudRequest.signUp(di: self.di, uid: "", code: $0) }
-        case .refresh:
-            self.tokens.map { CloudRequest.refresh(di: self.di, uid: $0.uid, refreshToken: $0.refreshToken) }
-        case .signIn:
-            self.tokens.map {
-                CloudRequest.session(di: self.di, uid: $0.uid, accessToken: $0.accessToken, login: true)
-            }
-        case .publish:
-            CloudRequest.publish(di: self.di, links: self.loop.links)
-        }
-    }
-
-    private func answered(
-        _ step: FleetStep, _ result: Result<Response, ExchangeError>, on line: FleetLine,
-        since start: ContinuousClock.Instant
-    ) {
-        // What a connection the device has left still says is nothing to it.
-        guard line === self.line, !self.loop.isStopping else { return }
-        let answer: ReconnectPlan.Answer
-        switch result {
-        case .success(let response) where response.code.isSuccess:
-            do throws(UnusableAnswer) {
-                answer = .success(expiresIn: try self.take(response, of: step))
-                self.loop.succeeded(step, after: .now - start)
-            } catch {
-                self.fail(step.rawValue, "unusable answer", notice: error.description)
-                answer = .none
-            }
-        case .success(let response):
-            self.fail(step.rawValue, "refused with \(response.code)", notice: self.advice(step, response))
-            self.note(.refused, line, detail: step.rawValue, code: response.code)
-            answer = .refused(code: response.code.rawValue, maxAge: response.options.maxAge)
-        case .failure(let error):
-            answer = self.failed(step, error)
-        }
-        if step == .signIn, case .success = answer { self.sessionBegan(line) }
-        self.happened { $0.machine.answered(step, answer, canRefresh: $0.tokens != nil, now: .now) }
-    }
-
-    private func failed(_ step: FleetStep, _ error: ExchangeError) -> ReconnectPlan.Answer {
-        switch error.failure {
-        case .connectionLost, .closing:
-            // Counted once, where the connection ends.
-            return .connectionLost
-        case .timedOut: self.fail(step.rawValue, "no answer")
-        case .queueFull: self.fail(step.rawValue, "too many waiting")
-        case .tooLarge: self.fail(step.rawValue, "too large for the cloud")
-        case .unusableResponse: self.fail(step.rawValue, "unusable answer")
-        }
-        return .none
-    }
-
-    /// - Returns: seconds the access token lives, negative for ever; 0 where the answer does not say.
-    private func take(_ response: Response, of step: FleetStep) throws(UnusableAnswer) -> Int64 {
-        switch step {
-        case .provision, .connect:
-            return 0
-        case .signUp, .refresh:
-            let login = try CloudAnswer.login(
-                response, uid: step == .refresh ? self.tokens?.uid : nil, now: SystemWallClock().now())
-            self.tokens = login.tokens
-            self.code = nil
-            return login.expiresIn
-        case .signIn:
-            return try CloudAnswer.session(response)
-        case .publish:
-            _ = try CloudAnswer.published(response, hrefs: FleetLight.hrefs(self.loop.setup.links))
-            return 0
-        }
-    }
-
-    private func advice(_ step: FleetStep, _ response: Response) -> String {
-        let text = response.payload.flatMap { String(validating: $0.readableBytesView, as: UTF8.self) } ?? ""
-        let advice =
-            switch (step, response.code) {
-            case (.signUp, .unauthorized), (.signUp, .forbidden):
-                "Another user may have a device of this id: --prefix gives the fleet other ids."
-            case (.refresh, .unauthorized), (.signIn, .unauthorized):
-                "The tokens may be out of date: without the file of --state the devices sign up again."
-            default: ""
-            }
-        return "\(self.di): \(sanitized(text, limit: 200)) \(advice)"
-    }
-
     private var credentials: ReconnectPlan.Credentials {
         ReconnectPlan.Credentials(
             isPermanent: self.tokens?.isPermanent ?? false, canRefresh: self.tokens != nil)
@@ -394,7 +238,7 @@ final class FleetPeer {
 
     // MARK: - Sessions
 
-    private func sessionBegan(_ line: FleetLine) {
+    func sessionBegan(_ line: FleetLine) {
         self.note(.signedIn, line)
         // A token that was renewed in the middle of a session is no new one.
         guard !self.hasSession else { return }
@@ -434,12 +278,12 @@ final class FleetPeer {
         }
     }
 
-    private func fail(_ what: String, _ cause: String, notice: String? = nil) {
+    func fail(_ what: String, _ cause: String, notice: String? = nil) {
         guard !self.loop.isStopping else { return }
         self.loop.failed(FleetFailure(what, cause), notice: notice)
     }
 
-    private func note(_ kind: FleetEvent.Kind, _ line: FleetLine?, detail: String? = nil, code: Code? = nil) {
+    func note(_ kind: FleetEvent.Kind, _ line: FleetLine?, detail: String? = nil, code: Code? = nil) {
         guard let history = self.loop.history else { return }
         var event = FleetEvent(kind, di: self.di, connection: line?.number ?? self.connections, detail: detail)
         event.code = code

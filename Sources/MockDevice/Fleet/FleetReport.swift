@@ -10,6 +10,8 @@ package struct FleetReport: Sendable {
     package var duration: Duration
     package var counts: FleetCounts
     package var latencies: FleetLatencies
+    /// The most of each in any one second.
+    package var peaks: [String: Double]
     /// From the start until every device had signed in; nil if not all have.
     package var allSignedIn: Duration?
     /// What the devices take, all of them; nil if the system does not say.
@@ -38,8 +40,10 @@ package struct FleetReport: Sendable {
                 "  memory                   \(kibibytes(bytes)) KiB a device (\(grouped(self.connected)) connected)")
         }
         lines += ["", Self.head]
-        for (name, count) in self.rates {
-            lines.append("  \(name.padded(22))\(grouped(count).leading(10))\(self.rate(count).leading(10))")
+        for (name, count) in self.counts.rates {
+            let peak = decimal(self.peaks[name] ?? 0)
+            lines.append(
+                "  \(name.padded(22))\(grouped(count).leading(10))\(self.rate(count).leading(10))\(peak.leading(10))")
         }
         let summaries = FleetLatency.allCases.compactMap { latency in
             self.latencies.summary(of: latency).map { (latency, $0) }
@@ -61,19 +65,9 @@ package struct FleetReport: Sendable {
         return lines
     }
 
-    private static let head = "  what                       count  a second"
+    private static let head = "  what                       count  a second   at most"
     private static let latencyHead =
         "  how long               count     least       50%       90%       99%     99.9%      most"
-
-    private var rates: [(String, Int)] {
-        [("connections", self.counts.connections)]
-            + FleetStep.allCases.filter { $0 != .connect }.map { ($0.rawValue, self.counts.steps[$0] ?? 0) }
-            + [
-                ("requests served", self.counts.requests), ("answers", self.counts.answers),
-                ("notifications", self.counts.notifications), ("pings", self.counts.pings),
-                ("releases", self.counts.releases),
-            ]
-    }
 
     private func rate(_ count: Int) -> String {
         let seconds = max(self.duration / .seconds(1), 0.001)
@@ -115,7 +109,9 @@ package struct FleetReport: Sendable {
             "gave_up": number(self.counts.gaveUp),
             "all_signed_in_us": self.allSignedIn.map(duration) ?? .null,
             "bytes_per_device": self.bytesPerDevice.map(number) ?? .null,
-            "counts": .map(self.rates.map { .init(.text($0.0), number($0.1)) }),
+            "counts": .map(self.counts.rates.map { .init(.text($0.name), number($0.count)) }),
+            "peaks_per_second": .map(
+                self.counts.rates.map { .init(.text($0.name), .float(self.peaks[$0.name] ?? 0)) }),
             "latencies": .map(latencies), "failures": .array(failures),
         ])
         return String(buffer: JSONCoding.encode(item)) + "\n"

@@ -53,13 +53,13 @@ package struct FleetRun: Sendable {
         for duration: Duration?, progress: @escaping @Sendable (Progress) -> Void
     ) async throws -> Outcome {
         let start = ContinuousClock.now
-        var allSignedIn: Duration?
+        var watched = Watched()
         for loop in self.loops {
             try await loop.do { $0.begin() }
         }
         await withTaskGroup(of: Void.self) { tasks in
             if let provisioning = self.provisioning { tasks.addTask { await provisioning.run() } }
-            allSignedIn = await self.watch(since: start, for: duration, progress)
+            watched = await self.watch(since: start, for: duration, progress)
             tasks.cancelAll()
         }
         let elapsed = ContinuousClock.now - start
@@ -81,43 +81,58 @@ package struct FleetRun: Sendable {
             report: FleetReport(
                 profile: self.setup.profile.name,
                 quirks: self.setup.quirks.sorted { $0.rawValue < $1.rawValue }, seed: self.setup.seed,
-                duration: elapsed, counts: counts, latencies: latencies, allSignedIn: allSignedIn,
+                duration: elapsed, counts: counts, latencies: latencies, peaks: watched.peaks,
+                allSignedIn: watched.allSignedIn,
                 memoryBytes: used, connected: counts.connected),
             saved: saved)
     }
 
+    /// What is only seen while a run lasts.
+    private struct Watched {
+        var allSignedIn: Duration?
+        var peaks: [String: Double] = [:]
+    }
+
     /// Looks every 100 ms, tells every second.
-    /// - Returns: when all devices had signed in.
     private func watch(
         since start: ContinuousClock.Instant, for duration: Duration?, _ progress: (Progress) -> Void
-    ) async -> Duration? {
-        var allSignedIn: Duration?
-        var told = (at: start, requests: 0)
+    ) async -> Watched {
+        var watched = Watched()
+        var last = (at: start, counts: FleetCounts())
         while true {
-            let now = ContinuousClock.now
-            let left = duration.map { $0 - (now - start) }
-            if let left, left <= .zero { return allSignedIn }
+            let left = duration.map { $0 - (ContinuousClock.now - start) }
+            if let left, left <= .zero { return watched }
             do {
                 try await Task.sleep(for: min(.milliseconds(100), left ?? .milliseconds(100)))
                 let counts = try await self.counts
-                let elapsed = ContinuousClock.now - start
-                if allSignedIn == nil, counts.everSignedIn == counts.devices { allSignedIn = elapsed }
-                let since = ContinuousClock.now - told.at
-                if since >= .seconds(1) {
-                    let rate = Double(counts.requests - told.requests) / (since / .seconds(1))
-                    progress(Progress(elapsed: elapsed, counts: counts, requestsPerSecond: rate))
-                    told = (.now, counts.requests)
+                let now = ContinuousClock.now
+                if watched.allSignedIn == nil, counts.everSignedIn == counts.devices {
+                    watched.allSignedIn = now - start
+                }
+                let seconds = (now - last.at) / .seconds(1)
+                if seconds >= 1 {
+                    let rates = zip(counts.rates, last.counts.rates)
+                    for (rate, before) in rates {
+                        let perSecond = Double(rate.count - before.count) / seconds
+                        watched.peaks[rate.name] = max(watched.peaks[rate.name] ?? 0, perSecond)
+                    }
+                    progress(
+                        Progress(
+                            elapsed: now - start, counts: counts,
+                            requestsPerSecond: Double(counts.requests - last.counts.requests) / seconds))
+                    last = (now, counts)
                 }
                 // A device that gave up does nothing more; when all have, nobody does.
-                if counts.gaveUp == counts.devices { return allSignedIn }
+                if counts.gaveUp == counts.devices { return watched }
             } catch {
                 // Cancelled: somebody wants the end.
-                return allSignedIn
+                return watched
             }
         }
     }
 
-    private var counts: FleetCounts {
+    /// What the devices have been through until now.
+    package var counts: FleetCounts {
         get async throws {
             var counts = FleetCounts()
             for loop in self.loops {
@@ -126,9 +141,6 @@ package struct FleetRun: Sendable {
             return counts
         }
     }
-
-    /// What the devices have been through until now.
-    package func countsNow() async throws -> FleetCounts { try await self.counts }
 }
 
 extension NIOLoopBound where Value == FleetLoop {

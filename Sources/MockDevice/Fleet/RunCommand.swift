@@ -11,8 +11,8 @@ package struct RunCommand: AsyncParsableCommand {
         commandName: "run",
         abstract: "Run a fleet of devices in one process.",
         discussion: """
-            Each device gets a one-time code, signs up, signs in, publishes its links, serves a light at /light, and comes \
-            back whenever its connection is lost, until --duration is over or Ctrl-C. Then a table tells how often \
+            Each device gets a one-time code, signs up, signs in, publishes its links, serves a light at /light, and \
+            comes back whenever its connection is lost, until --duration is over or Ctrl-C. Then a table tells how often \
             and how long what took, and what failed why. Ends with status 0 if every device signed in at least once \
             and no more failed than --max-failures allows, 1 if not, 2 if the run could not begin.
 
@@ -281,30 +281,5 @@ package struct RunCommand: AsyncParsableCommand {
         guard let file = fopen(path, "w") else { return false }
         let isWritten = fputs(text, file) >= 0
         return fclose(file) == 0 && isWritten
-    }
-}
-
-/// Shows how a run goes: on a terminal one line that is written anew each second, else a line every five seconds.
-private final class FleetScreen: Sendable {
-    private let console: Console
-    private let isTerminal: Bool
-
-    init(_ console: Console, isTerminal: Bool) {
-        self.console = console
-        self.isTerminal = isTerminal
-    }
-
-    func show(_ progress: FleetRun.Progress) {
-        let counts = progress.counts
-        let seconds = Int(progress.elapsed / .seconds(1))
-        let line =
-            "\(seconds) s: \(grouped(counts.begun)) begun, \(grouped(counts.connected)) connected, "
-            + "\(grouped(counts.signedIn)) signed in, \(grouped(Int(progress.requestsPerSecond.rounded()))) requests/s, "
-            + "\(grouped(counts.failed)) failures"
-        if self.isTerminal {
-            self.console.prompt(line)
-        } else if seconds % 5 == 0 {
-            self.console.print(line)
-        }
     }
 }

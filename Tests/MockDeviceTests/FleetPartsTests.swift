@@ -10,6 +10,32 @@ import Testing
 /// What a fleet is made of, apart from its devices' behaviour.
 @Suite("Parts of a fleet")
 struct FleetPartsTests {
+    // MARK: Flags
+
+    @Test("Times, rates, shares and several ports are read as people write them, and nothing else is")
+    func flags() throws {
+        let times: [(String, Duration?)] = [
+            ("90", .seconds(90)), ("90s", .seconds(90)), ("500ms", .milliseconds(500)), ("5m", .seconds(300)),
+            ("1.5h", .seconds(5400)), ("0", .zero), ("", nil), ("s", nil), ("-1s", nil), ("5 days", nil),
+        ]
+        for (text, time) in times { #expect(DurationArgument(argument: text)?.duration == time) }
+        for (text, rate) in [("10", 10), ("0.5/s", 0.5), ("0", nil), ("-1", nil), ("x/s", nil)] as [(String, Double?)] {
+            #expect(RateArgument(argument: text)?.perSecond == rate)
+        }
+        for (text, share) in [("5%", 0.05), ("0.05", 0.05), ("100%", 1), ("101%", nil), ("%", nil)]
+            as [(String, Double?)]
+        {
+            #expect(ShareArgument(argument: text)?.share == share)
+        }
+        let addresses = try #require(FleetAddresses(argument: "coaps+tcp://[::1]:5684,5685")).addresses
+        #expect(addresses.map(\.description) == ["coaps+tcp://[::1]:5684", "coaps+tcp://[::1]:5685"])
+        for text in ["", "host:1,", "host:1,99999", "host:1,other:2", "http://host"] {
+            #expect(FleetAddresses(argument: text) == nil)
+        }
+        #expect(FleetQuirks(argument: "no-jitter,no-pong")?.quirks == [.noJitter, .noPong])
+        #expect(FleetQuirks(argument: "nice") == nil)
+    }
+
     // MARK: Ramp
 
     @Test("Devices begin evenly over the ramp, at the rate, or at whichever is later")
@@ -122,7 +148,7 @@ struct FleetPartsTests {
         latencies.record(.signIn, .milliseconds(12))
         return FleetReport(
             profile: .reference, quirks: [.flapping], seed: 42, duration: .seconds(10), counts: counts,
-            latencies: latencies, peaks: ["connections": 2000.5], allSignedIn: nil, memoryBytes: 20_480, connected: 2)
+            latencies: latencies, peaks: ["connections": 2000.5], allSignedIn: nil, memoryBytes: 20 << 20, connected: 2)
     }
 
     @Test("The table has rates, latencies, and failures by cause, the most frequent first")
@@ -130,7 +156,7 @@ struct FleetPartsTests {
         let text = self.report.table.joined(separator: "\n")
         #expect(text.contains("3 devices, profile reference with flapping, seed 42, 10 s"))
         #expect(text.contains("signed in at least once  2\n"))
-        #expect(text.contains("memory                   10 KiB a device (2 connected)"))
+        #expect(text.contains("memory                   20 MiB for 2 connected devices: 10240 KiB each"))
         #expect(text.contains("connections               12,345    1234.5    2000.5"))
         #expect(text.contains("sign-in                    1   12.0 ms   12.0 ms"))
         #expect(
@@ -149,7 +175,7 @@ struct FleetPartsTests {
         #expect(object["gave_up"] as? Int == 1)
         #expect(object["duration_us"] as? Int == 10_000_000)
         #expect(object["all_signed_in_us"] is NSNull)
-        #expect(object["bytes_per_device"] as? Int == 10_240)
+        #expect(object["bytes_per_device"] as? Int == 10 << 20)
         #expect((object["peaks_per_second"] as? [String: Double])?["connections"] == 2000.5)
         #expect((object["counts"] as? [String: Int])?["sign-in"] == 20)
         let signIn = (object["latencies"] as? [String: [String: Int]])?["sign-in"]

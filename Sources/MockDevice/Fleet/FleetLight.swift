@@ -2,7 +2,8 @@ package import CBOR
 package import CoAP
 
 /// What each device of a fleet serves: a light, at `/light` and, where more links are published, at `/light/1`,
-/// `/light/2` and so on. It counts what it was asked, and gives back what tells one request from another. Does no input or output.
+/// `/light/2` and so on. It counts what it was asked, and gives back what tells one request from another. Does no input
+/// or output.
 package struct FleetLight: Sendable, Equatable {
     private var value = false
     private var brightness: UInt8 = 50

@@ -35,9 +35,10 @@ package struct FleetReport: Sendable {
                 + (self.allSignedIn.map { ", the last after \($0.spoken)" } ?? ""),
             "  gave up                  \(grouped(self.counts.gaveUp))",
         ]
-        if let bytes = self.bytesPerDevice {
+        if let whole = self.memoryBytes, let each = self.bytesPerDevice {
             lines.append(
-                "  memory                   \(kibibytes(bytes)) KiB a device (\(grouped(self.connected)) connected)")
+                "  memory                   \(decimal(Double(whole) / 1_048_576)) MiB for \(grouped(self.connected)) "
+                    + "connected devices: \(decimal(Double(each) / 1024)) KiB each")
         }
         lines += ["", Self.head]
         for (name, count) in self.counts.rates {
@@ -108,6 +109,7 @@ package struct FleetReport: Sendable {
             "signed_in_once": number(self.counts.everSignedIn), "signed_in": number(self.counts.signedIn),
             "gave_up": number(self.counts.gaveUp),
             "all_signed_in_us": self.allSignedIn.map(duration) ?? .null,
+            "memory_bytes": self.memoryBytes.map(number) ?? .null,
             "bytes_per_device": self.bytesPerDevice.map(number) ?? .null,
             "counts": .map(self.counts.rates.map { .init(.text($0.name), number($0.count)) }),
             "peaks_per_second": .map(
@@ -133,8 +135,6 @@ private func decimal(_ number: Double) -> String {
     let tenths = Int((number * 10).rounded())
     return tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)"
 }
-
-private func kibibytes(_ bytes: Int) -> String { decimal(Double(bytes) / 1024) }
 
 extension Duration {
     /// "850 µs", "12.3 ms", "1.24 s".

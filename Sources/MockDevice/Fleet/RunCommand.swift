@@ -12,9 +12,9 @@ package struct RunCommand: AsyncParsableCommand {
         abstract: "Run a fleet of devices in one process.",
         discussion: """
             Each device gets a one-time code, signs up, signs in, publishes its links, serves a light at /light, and \
-            comes back whenever its connection is lost, until --duration is over or Ctrl-C. Then a table tells how often \
-            and how long what took, and what failed why. Ends with status 0 if every device signed in at least once \
-            and no more failed than --max-failures allows, 1 if not, 2 if the run could not begin.
+            comes back whenever its connection is lost, until --duration is over or Ctrl-C. Then a table tells how \
+            often and how long what took, and what failed why. Ends with status 0 if every device signed in at least \
+            once and no more failed than --max-failures allows, 1 if not, 2 if the run could not begin.
 
               mock-device run --address 127.0.0.1:5683 --northbound http://127.0.0.1:8080 --user alice --devices 1000
 

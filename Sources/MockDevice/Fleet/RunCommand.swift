@@ -19,10 +19,9 @@ package struct RunCommand: AsyncParsableCommand {
               mock-device run --address 127.0.0.1:5683 --northbound http://127.0.0.1:8080 --user alice --devices 1000
 
             PROFILES
-              reference   the reference stack of OCF: no CSM, refreshes before it signs in, waits 1 to 2 s before
-                          everything it does, closes at once on a Release, whatever its Hold-Off
-              polite      does what RFC 8323 asks for, and answers before it leaves
-              libcoap     says nothing before the cloud's CSM is there, never sends a Ping
+              reference: the reference stack of OCF, pauses and all
+              polite: does what RFC 8323 asks for
+              libcoap: says nothing before the cloud's CSM is there
 
             QUIRKS
             \(FleetQuirk.allCases.map { "  \($0.rawValue): \($0.explanation)" }.joined(separator: "\n"))

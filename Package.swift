@@ -31,6 +31,7 @@ let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-ser
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -75,6 +76,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // Bytes and decisions: no input, no output.
@@ -126,7 +128,7 @@ let package = Package(
             "MockDevice",
             [
                 "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "CoAPTransport", nioCore, nioPosix, nioSSL, logging,
-                arguments, signals,
+                arguments, signals, histogram,
             ]),
         library(
             "Cluster",

@@ -128,6 +128,9 @@ package enum IgnoredMessage: String, Hashable, Sendable {
     case afterClose = "after-close"
     /// A request whose refusal its sender does not want (RFC 7967 §2).
     case suppressedReply = "reply-suppressed"
+    /// What this end takes no notice of on purpose: `ConnectionConfiguration.Omissions`.
+    case omittedPing = "ping-omitted"
+    case omittedRelease = "release-omitted"
 }
 
 package enum SendAction: Hashable, Sendable {

@@ -18,6 +18,22 @@ package struct ConnectionConfiguration: Hashable, Sendable {
         }
     }
 
+    /// What RFC 8323 has every peer do and some do not. For the devices a cloud is tried out with.
+    package struct Omissions: OptionSet, Hashable, Sendable {
+        package let rawValue: UInt8
+
+        package init(rawValue: UInt8) {
+            self.rawValue = rawValue
+        }
+
+        /// Opens without a CSM (RFC 8323 §5.3).
+        package static let csm = Omissions(rawValue: 1 << 0)
+        /// Answers no Ping (RFC 8323 §5.4).
+        package static let pongs = Omissions(rawValue: 1 << 1)
+        /// Goes on after a Release of the peer as if nothing had been said (RFC 8323 §5.5).
+        package static let release = Omissions(rawValue: 1 << 2)
+    }
+
     package var limits: FrameLimits
     /// Demands a CSM as the peer's first message, as RFC 8323 §5.3 does. Off by default: the most common OCF device
     /// opens with a request.
@@ -44,6 +60,7 @@ package struct ConnectionConfiguration: Hashable, Sendable {
     package var releaseGrace: TimeAmount
     /// Whether internal options pass: only between our own programs, after their proof.
     package var isInternal: Bool
+    package var omissions: Omissions
     package var blocks: BlockLimits
 
     /// - Parameter blocks: nil: a body may be as large as a message, and at least 256 KiB.
@@ -62,6 +79,7 @@ package struct ConnectionConfiguration: Hashable, Sendable {
         maximumHeldPongs: Int = 16,
         releaseGrace: TimeAmount = .seconds(5),
         isInternal: Bool = false,
+        omissions: Omissions = [],
         blocks: BlockLimits? = nil
     ) {
         self.limits = limits
@@ -78,6 +96,7 @@ package struct ConnectionConfiguration: Hashable, Sendable {
         self.maximumHeldPongs = maximumHeldPongs
         self.releaseGrace = releaseGrace
         self.isInternal = isInternal
+        self.omissions = omissions
         self.blocks = blocks ?? BlockLimits(bodyBytes: max(256 * 1024, limits.maximumMessageSize))
     }
 

@@ -74,8 +74,10 @@ package struct ConnectionMachine: ~Copyable {
 
     // MARK: Beginning and end
 
-    /// Our CSM, to be written before anything is read (RFC 8323 §5.3). Neither end waits for the other's.
-    package mutating func open() -> Message {
+    /// Our CSM, to be written before anything is read (RFC 8323 §5.3). Neither end waits for the other's. Nil for
+    /// peers that leave it out.
+    package mutating func open() -> Message? {
+        guard !self.configuration.omissions.contains(.csm) else { return nil }
         let limits = self.configuration.limits
         let csm = CSM(
             maxMessageSize: UInt32(clamping: limits.maximumMessageSize),
@@ -209,6 +211,7 @@ package struct ConnectionMachine: ~Copyable {
     }
 
     private mutating func receivedPing(token: Token, custody: Bool) -> ReceiveAction {
+        guard !self.configuration.omissions.contains(.pongs) else { return .ignore(.omittedPing) }
         guard custody, !self.incoming.isEmpty else {
             return .reply(Signal.pong(custody: custody).message(token: token))
         }
@@ -220,6 +223,7 @@ package struct ConnectionMachine: ~Copyable {
     }
 
     private mutating func receivedRelease(holdOffSeconds: UInt32?, now: NIODeadline) -> ReceiveAction {
+        guard !self.configuration.omissions.contains(.release) else { return .ignore(.omittedRelease) }
         switch self.phase {
         case .open, .releasedByUs:
             let unsent = self.withdrawQueued()

@@ -101,7 +101,8 @@ final class DeviceConnection: ConnectionDelegate {
         switch message {
         case .csm, .pong, .heldPong, .empty, .cancelledObservation:
             break
-        case .unmatchedResponse, .unknownSignal, .unassignedClass, .afterClose, .suppressedReply:
+        case .unmatchedResponse, .unknownSignal, .unassignedClass, .afterClose, .suppressedReply, .omittedPing,
+            .omittedRelease:
             self.logger.debug(
                 "message ignored",
                 metadata: .init([.reason: message.rawValue, .peerAddress: self.connection?.peerAddress]))

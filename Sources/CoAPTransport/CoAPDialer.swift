@@ -193,6 +193,10 @@ extension TransportError {
             self.init(.timedOut, "\(target): no answer to the connection attempt within \(milliseconds) ms")
         case let error as IOError where error.errnoCode == ECONNREFUSED:
             self.init(.refused, "\(target): connection refused: nothing listens there")
+        case let error as IOError where [EMFILE, ENFILE].contains(error.errnoCode):
+            self.init(.exhausted, "\(target): this process may not open more files")
+        case let error as IOError where error.errnoCode == EADDRNOTAVAIL:
+            self.init(.exhausted, "\(target): this machine has no local port left for this address and port")
         case let error as NIOSSLError:
             self.init(handshake: "\(error)", with: target)
         case let error as NIOSSLExtraError:

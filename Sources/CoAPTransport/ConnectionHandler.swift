@@ -87,7 +87,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func open(context: ChannelHandlerContext) {
-        self.write(self.machine.open())
+        if let csm = self.machine.open() { self.write(csm) }
         self.flush()
         self.delegate.connectionOpened(
             CoAPConnection(channel: context.channel, handler: self, ended: self.ended.futureResult))

@@ -10,6 +10,8 @@ package struct TransportError: Error, Sendable {
         case untrusted
         /// Whoever listens there does not speak TLS.
         case notTLS
+        /// This process, or this machine, has no more files or local ports to connect with.
+        case exhausted
         case failed
     }
 

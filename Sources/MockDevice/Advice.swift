@@ -56,16 +56,19 @@ enum Advice {
         }
     }
 
-    static func connecting(to address: ServerAddress, _ failure: ConnectFailure) -> String {
+    /// - Parameter again: what brings the next attempt.
+    static func connecting(
+        to address: ServerAddress, _ failure: ConnectFailure, again: String = "Any command tries again"
+    ) -> String {
         switch failure.code {
         case .unresolvable:
             "The name \(sanitized(address.host, limit: 100)) has no address: check its spelling and the network, and "
                 + "start again with --address HOST:PORT."
         case .refused:
             "Is the cloud running there, and is \(address.port) its CoAP port (5683 as a rule, not the HTTP port)? "
-                + "Any command tries again; --address HOST:PORT names another place."
+                + "\(again); --address HOST:PORT names another place."
         case .timedOut:
-            "Nothing answers at all: a firewall, or the wrong address. Any command tries again; --address HOST:PORT "
+            "Nothing answers at all: a firewall, or the wrong address. \(again); --address HOST:PORT "
                 + "names another place."
         case .untrusted:
             "The cloud's certificate comes from no authority believed here, or not for this name. Start again with "
@@ -73,10 +76,13 @@ enum Advice {
         case .notTLS:
             "Is \(address.port) the cloud's port for TLS (5684 as a rule)? Without TLS it is coap+tcp:// and 5683. Any "
                 + "command tries again; --address names another place."
+        case .exhausted:
+            "Let fewer devices run, or allow more open files (ulimit -n, LimitNOFILE); one address and port takes about "
+                + "28,000 connections from here, so several ports take more."
         case .unusableCertificates:
             "Look at --ca, --certificate and --key: PEM files, readable, the key belonging to the certificate."
         case .other:
-            "Any command tries again; --address HOST:PORT names another place."
+            "\(again); --address HOST:PORT names another place."
         }
     }
 

@@ -29,6 +29,8 @@ package struct ConnectFailure: Error, Sendable, Hashable {
         case timedOut
         /// The cloud's certificate comes from nobody we believe, or names somebody else.
         case untrusted
+        /// This process or machine cannot open any more connections.
+        case exhausted
         /// A file of `--ca`, `--certificate` or `--key`.
         case unusableCertificates
         /// Whoever listens there does not speak TLS.

@@ -67,6 +67,7 @@ extension CloudDevice {
         switch self.plan.repeatedStep {
         case .refresh: self.observer(.repeating(.refresh, after: delay))
         case .session: self.observer(.repeating(.session, after: delay))
+        case .signUp: self.observer(.repeating(.register, after: delay))
         case nil: self.observer(.returning(after: delay))
         }
         self.arm(until)
@@ -77,6 +78,7 @@ extension CloudDevice {
             switch step {
             case .refresh: await self.exchange(.refresh)
             case .session: await self.exchange(.session)
+            case .signUp: await self.exchange(.register)
             }
         switch result {
         case .success(let expiresIn):

@@ -92,8 +92,10 @@ struct Screen: Sendable {
             self.prompt = nil
             return "\n\(line)\n"
         case .prompt(let prompt):
+            let stands = self.prompt != nil
             self.prompt = prompt
-            return prompt
+            // In the place of the one before.
+            return stands && self.isTerminal ? "\r\u{1B}[K\(prompt)" : prompt
         case .answered(let echo):
             let stands = self.prompt != nil
             self.prompt = nil

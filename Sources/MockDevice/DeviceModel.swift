@@ -9,7 +9,7 @@ package struct DeviceModel: Sendable {
     /// What `/myhref` answers, whatever is asked.
     package static let text = "test response payload from device"
     /// How much of a payload is looked into.
-    private static let limits = DecodingLimits(bytes: 65_536, depth: 16, items: 1024)
+    static let limits = DecodingLimits(bytes: 65_536, depth: 16, items: 1024)
 
     package init(di: String) {
         self.resources = DeviceResource.all(di: di)
@@ -148,7 +148,7 @@ extension DeviceModel {
 
     /// The refusal of a request that holds an option this device would have to act on (RFC 7252 §5.4.1), such as
     /// If-Match; what no device takes, the connection has refused already.
-    private static func refusal(of options: Options) -> Response? {
+    static func refusal(of options: Options) -> Response? {
         for option in options where option.number.isCritical {
             guard Self.understood.contains(option.number) else {
                 return Response(.badOption, diagnostic: "option \(option.number) is not supported here")
@@ -158,7 +158,7 @@ extension DeviceModel {
     }
 
     /// The format of the answer; nil if the one asked for is not ours.
-    private static func format(for options: Options) -> ContentFormat? {
+    static func format(for options: Options) -> ContentFormat? {
         if let version = options.ocfAcceptVersion, version.major != OCFVersion.v1_0_0.major {
             return nil
         }

@@ -19,7 +19,7 @@ package struct MockDeviceCommand: AsyncParsableCommand {
             """,
         // That of all programs: a test holds it.
         version: "mock-device 0.1.0",
-        subcommands: [InteractiveCommand.self, TestCommand.self],
+        subcommands: [InteractiveCommand.self, RunCommand.self, TestCommand.self],
         defaultSubcommand: InteractiveCommand.self
     )
 

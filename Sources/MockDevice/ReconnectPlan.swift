@@ -1,12 +1,31 @@
 /// How a device comes back: when it connects again and what it then sends. Decides only; time and chance are passed in.
 ///
 /// The order is that of the reference device stack: connect, refresh the token unless it is permanent, sign in; no
-/// publishing, since the cloud keeps links (OCF CNC). After the first sign-in it also says when to refresh.
+/// publishing, since the cloud keeps links (OCF CNC). After the first sign-in it also says when to refresh. How devices
+/// of other kinds differ from it, is in its figures.
 package struct ReconnectPlan: Sendable, Equatable {
     package typealias Instant = ContinuousClock.Instant
 
+    /// What devices differ in.
+    package struct Figures: Sendable, Hashable {
+        /// The longest each delay may be, one for each attempt in a row; the last is that of all further ones.
+        package var delays: [Duration]
+        /// Whether each request waits as long as a first attempt, before it is sent at all.
+        package var pausesBeforeSteps = false
+        /// Whether a device that comes back has its tokens renewed before anything else.
+        package var refreshesFirst = true
+        /// Whether the last delay is the end: then a device that signs up gives up, another one begins anew.
+        package var hasLastAttempt = false
+
+        /// 2, 4, 8 … 64 s, where `base` is 2 s.
+        package init(base: Duration) {
+            self.delays = (0...5).map { base * (1 << $0) }
+        }
+    }
+
     /// A request the plan asks for.
-    package enum Step: Sendable, Hashable {
+    package enum Step: String, Sendable, Hashable {
+        case signUp
         case refresh
         case session
     }
@@ -62,11 +81,12 @@ package struct ReconnectPlan: Sendable, Equatable {
         case send(Step)
     }
 
-    /// The first delay's upper bound; 2 s as a rule.
-    private let base: Duration
+    private let figures: Figures
     private var phase: Phase = .idle
     /// Delays since the last success.
-    private var attempt = 0
+    package private(set) var attempt = 0
+    /// Whether it has to sign up first.
+    private var signsUp = false
     /// `attempt` as it was when the present session began.
     private var attemptBefore = 0
     /// A session that was refused although the token had just been refreshed.
@@ -74,14 +94,16 @@ package struct ReconnectPlan: Sendable, Equatable {
 
     /// Unspecified: how long a cloud's Hold-Off or Max-Age is obeyed at most. 24 bits of seconds are half a year.
     package static let longestHoldOff = Duration.seconds(600)
-    /// The delays double up to this many times the base: 2, 4, 8 … 64 s.
-    private static let doublings = 5
     /// Unspecified: a session that was aborted sooner than this counts as a failed attempt, so that two devices of one
     /// id do not throw each other out for ever at full speed.
     private static let stable = Duration.seconds(60)
 
+    package init(_ figures: Figures) {
+        self.figures = figures
+    }
+
     package init(base: Duration) {
-        self.base = base
+        self.init(Figures(base: base))
     }
 
     /// True while the plan has something under way, so that a lost connection is its business.
@@ -98,6 +120,18 @@ package struct ReconnectPlan: Sendable, Equatable {
     }
 
     // MARK: - Events
+
+    /// The device begins by itself: to sign up, or to sign in with what it has.
+    package mutating func begin(signsUp: Bool, now: Instant, random: Double) -> Action {
+        guard self.phase == .idle else { return .nothing }
+        self.signsUp = signsUp
+        self.attempt = 0
+        if self.figures.pausesBeforeSteps {
+            return self.wait(now: now, random: random, then: .connect)
+        }
+        self.phase = .connecting
+        return .connect
+    }
 
     /// Somebody signed in by hand: from now on the plan keeps the device there.
     package mutating func signedIn(expiresIn: Int64, canRefresh: Bool, now: Instant) -> Action {
@@ -157,14 +191,15 @@ package struct ReconnectPlan: Sendable, Equatable {
 
     package mutating func connected(_ credentials: Credentials) -> Action {
         guard self.phase == .connecting else { return .nothing }
-        let step: Step = !credentials.isPermanent && credentials.canRefresh ? .refresh : .session
+        let refreshes = self.figures.refreshesFirst && !credentials.isPermanent && credentials.canRefresh
+        let step: Step = self.signsUp ? .signUp : refreshes ? .refresh : .session
         self.phase = .sending(step)
         return .send(step)
     }
 
     package mutating func connectFailed(now: Instant, random: Double) -> Action {
         guard self.phase == .connecting else { return .nothing }
-        return self.wait(now: now, random: random, then: .connect)
+        return self.retry(self.signsUp ? .signUp : .session, now: now, random: random, then: .connect)
     }
 
     /// What the cloud said to a step the plan had asked for.
@@ -175,16 +210,16 @@ package struct ReconnectPlan: Sendable, Equatable {
         switch answer {
         case .success(let expiresIn):
             switch step {
-            case .refresh:
-                self.phase = .sending(.session)
-                return .send(.session)
+            case .signUp, .refresh:
+                self.signsUp = false
+                return self.start(.session, now: now, random: random)
             case .session:
                 return self.signedIn(expiresIn: expiresIn, canRefresh: canRefresh, now: now)
             }
         case .connectionLost:
-            return self.wait(now: now, random: random, then: .connect)
+            return self.retry(step, now: now, random: random, then: .connect)
         case .none:
-            return self.wait(now: now, random: random, then: .send(step))
+            return self.retry(step, now: now, random: random, then: .send(step))
         case .impossible:
             self.stop()
             return .giveUp(step, because: "there is nothing to sign in with")
@@ -200,26 +235,60 @@ package struct ReconnectPlan: Sendable, Equatable {
     ) -> Action {
         if Self.transient.contains(code) {
             let pause = min(Duration.seconds(Int64(maxAge ?? 0)), Self.longestHoldOff)
-            return self.wait(now: now, atLeast: pause, random: random, then: .send(step))
+            return self.retry(step, now: now, atLeast: pause, random: random, then: .send(step))
         }
         switch step {
+        case .signUp:
+            self.stop()
+            return .giveUp(.signUp, because: "the cloud refuses the sign-up")
         case .refresh:
             // As the reference stack does: a 4.xx to a refresh is final, the device must be registered again.
             self.stop()
             return .giveUp(.refresh, because: "the cloud does not take the refresh token")
         case .session where code == Self.unauthorized && canRefresh && !self.wasRefreshedInVain:
             self.wasRefreshedInVain = true
-            self.phase = .sending(.refresh)
-            return .send(.refresh)
+            return self.start(.refresh, now: now, random: random)
+        case .session where code == Self.unauthorized && canRefresh && self.figures.pausesBeforeSteps:
+            return self.start(.refresh, now: now, random: random)
         case .session where code == Self.unauthorized && canRefresh:
-            return self.wait(now: now, random: random, then: .send(.refresh))
+            return self.retry(.session, now: now, random: random, then: .send(.refresh))
         case .session where code == Self.unauthorized:
             self.stop()
             return .giveUp(.session, because: "the cloud does not take the access token and there is no refresh token")
         case .session:
-            guard case .wait(let until) = self.wait(now: now, random: random, then: .connect) else { return .nothing }
-            return .reconnect(at: until)
+            if self.figures.pausesBeforeSteps { self.attempt = 0 }
+            return self.reconnect(now: now, random: random)
         }
+    }
+
+    /// A step's first attempt.
+    private mutating func start(_ step: Step, now: Instant, random: Double) -> Action {
+        guard self.figures.pausesBeforeSteps else {
+            self.phase = .sending(step)
+            return .send(step)
+        }
+        self.attempt = 0
+        return self.wait(now: now, random: random, then: .send(step))
+    }
+
+    /// A step's next attempt, if there is one.
+    private mutating func retry(
+        _ step: Step, now: Instant, atLeast: Duration = .zero, random: Double, then next: Next,
+    ) -> Action {
+        guard self.figures.hasLastAttempt, self.attempt >= self.figures.delays.count else {
+            return self.wait(now: now, atLeast: atLeast, random: random, then: next)
+        }
+        if step == .signUp {
+            self.stop()
+            return .giveUp(step, because: "the cloud has not answered \(self.figures.delays.count) attempts")
+        }
+        self.attempt = 0
+        return self.reconnect(now: now, random: random)
+    }
+
+    private mutating func reconnect(now: Instant, random: Double) -> Action {
+        guard case .wait(let until) = self.wait(now: now, random: random, then: .connect) else { return .nothing }
+        return .reconnect(at: until)
     }
 
     private mutating func wait(
@@ -234,7 +303,7 @@ package struct ReconnectPlan: Sendable, Equatable {
 
     /// Half of 2, 4, 8 … 64 s and a random part of the other half.
     private func delay(random: Double) -> Duration {
-        let full = self.base * (1 << min(self.attempt, Self.doublings))
+        let full = self.figures.delays[min(self.attempt, self.figures.delays.count - 1)]
         return full / 2 + full / 2 * min(max(random, 0), 1)
     }
 

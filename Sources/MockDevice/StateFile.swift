@@ -1,6 +1,5 @@
 import CBOR
 import Cloud
-import Glibc
 import NIOCore
 import OCF
 
@@ -66,51 +65,19 @@ package struct StateFile: Sendable {
             "expiresat": state.tokens.expiresAt.map { DataItem(integer: $0.milliseconds) } ?? .null,
         ])
         let bytes = Array(JSONCoding.encode(item).readableBytesView) + [UInt8(ascii: "\n")]
-        let temporary = "\(self.path).\(getpid()).new"
-        unlink(temporary)
-        // Exclusive, so that a link somebody put there is not followed.
-        let file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw self.failure("cannot be written") }
-        let written = bytes.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
-        let isSafe = written == bytes.count && fsync(file) == 0
-        let failure = self.failure("cannot be written")
-        close(file)
-        guard isSafe else {
-            unlink(temporary)
-            throw failure
-        }
-        guard rename(temporary, self.path) == 0 else {
-            let failure = self.failure("cannot be replaced")
-            unlink(temporary)
-            throw failure
+        do throws(SecretFileError) {
+            try SecretFile(path: self.path).replace(with: bytes)
+        } catch {
+            throw StateFileError(self.path, error.problem)
         }
     }
 
     private func read() throws(StateFileError) -> [UInt8]? {
-        let file = open(self.path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else {
-            if errno == ENOENT { return nil }
-            throw self.failure("cannot be read")
+        do throws(SecretFileError) {
+            return try SecretFile(path: self.path).read(atMost: Self.maximumBytes)
+        } catch {
+            throw StateFileError(self.path, error.problem)
         }
-        defer { close(file) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 4096)
-        while true {
-            let count = Glibc.read(file, &chunk, chunk.count)
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw self.failure("cannot be read")
-            }
-            if count == 0 { return bytes }
-            bytes += chunk.prefix(count)
-            guard bytes.count <= Self.maximumBytes else {
-                throw StateFileError(self.path, "is larger than \(Self.maximumBytes) bytes")
-            }
-        }
-    }
-
-    private func failure(_ what: String) -> StateFileError {
-        StateFileError(self.path, "\(what) (\(systemMessage(errno)))")
     }
 }
 

@@ -30,12 +30,7 @@ package struct TCPDialer: CloudDialer {
 
     private func transport(_ scheme: URIScheme) throws(ConnectFailure) -> DialTransport {
         do {
-            return switch scheme {
-            case .tcp: .tcp
-            case .tls: .tls(try self.trust.context())
-            case .webSocket: .webSocket
-            case .secureWebSocket: .secureWebSocket(try self.trust.context())
-            }
+            return try self.trust.transport(scheme)
         } catch {
             throw ConnectFailure(.unusableCertificates, message: "the certificates cannot be used: \(error)")
         }
@@ -71,6 +66,7 @@ extension ConnectFailure {
             case .timedOut: .timedOut
             case .untrusted: .untrusted
             case .notTLS: .notTLS
+            case .exhausted: .exhausted
             case .failed: .other
             }
         // Whoever reads it knows the address by then.

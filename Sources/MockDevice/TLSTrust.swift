@@ -1,3 +1,4 @@
+import CoAPTransport
 import Glibc
 import NIOSSL
 
@@ -36,6 +37,16 @@ package struct TLSTrust: Hashable, Sendable {
         configuration.applicationProtocols = ["coap"]
         change(&configuration)
         return try NIOSSLContext(configuration: configuration)
+    }
+
+    /// What stands between a socket and CoAP.
+    func transport(_ scheme: URIScheme) throws -> DialTransport {
+        switch scheme {
+        case .tcp: .tcp
+        case .tls: .tls(try self.context())
+        case .webSocket: .webSocket
+        case .secureWebSocket: .secureWebSocket(try self.context())
+        }
     }
 
     private struct UnusableFile: Error, CustomStringConvertible {

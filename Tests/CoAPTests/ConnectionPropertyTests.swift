@@ -51,7 +51,7 @@ private struct RandomDrive {
                 releaseGrace: .seconds(5),
                 isInternal: self.generator.isLucky(oneIn: 3)),
             tokenSeed: self.generator.next())
-        self.usedTokens = [self.conversation.csm.token]
+        self.usedTokens = Set([self.conversation.csm?.token].compactMap { $0 })
     }
 
     mutating func run(steps: Int) throws {

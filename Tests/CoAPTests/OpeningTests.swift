@@ -8,7 +8,7 @@ struct OpeningTests {
 
     @Test("C-16: our CSM comes first, with an eight-byte token, our message size and block-wise transfers")
     func ourCSM() throws {
-        let csm = Conversation().csm
+        let csm = try #require(Conversation().csm)
         #expect(csm.code == .capabilitiesAndSettings)
         #expect(csm.token.count == 8)
         #expect(csm.frameLength > 6)
@@ -17,9 +17,17 @@ struct OpeningTests {
 
     @Test("RFC 8974 §2.2.1: our CSM announces longer tokens only where they are taken")
     func extendedTokenLength() throws {
-        let csm = Conversation(ConnectionConfiguration(limits: FrameLimits(maximumTokenLength: 64))).csm
+        let limits = FrameLimits(maximumTokenLength: 64)
+        let csm = try #require(Conversation(ConnectionConfiguration(limits: limits)).csm)
         let expected = CSM(maxMessageSize: 256 * 1024, blockWiseTransfer: true, extendedTokenLength: 64)
         #expect(try Signal(csm) == .csm(expected))
+    }
+
+    @Test("A peer that leaves the CSM out opens with nothing, and sends requests as any other")
+    func omittedCSM() throws {
+        let conversation = Conversation(ConnectionConfiguration(omissions: .csm))
+        #expect(conversation.csm == nil)
+        try conversation.wrote()
     }
 
     @Test("RFC 8323 §5.3: requests are sent without waiting for the peer's CSM")
@@ -31,7 +39,7 @@ struct OpeningTests {
     @Test("C-16: every message of ours has an eight-byte token of its own, and is longer than six bytes")
     func tokens() throws {
         let conversation = Conversation(ConnectionConfiguration(keepalive: .init()))
-        var messages = [conversation.csm]
+        var messages = [try #require(conversation.csm)]
         messages += [try conversation.wrote(Request(.get)).message, try #require(conversation.ping())]
         conversation.pass(.seconds(60))
         _ = conversation.askWhatIsDue()

@@ -27,7 +27,7 @@ struct OutgoingTests {
     @Test("No token is used twice on a connection, wherever counting starts", arguments: [0, 5, .max - 3] as [UInt64])
     func uniqueTokens(seed: UInt64) throws {
         let conversation = Conversation(tokenSeed: seed)
-        var tokens: Set<Token> = [conversation.csm.token]
+        var tokens: Set<Token> = [try #require(conversation.csm).token]
         for round in 1...2000 {
             let outgoing = try conversation.wrote()
             #expect(tokens.insert(outgoing.message.token).inserted)

@@ -12,6 +12,14 @@ struct PingTests {
         #expect(pong == Message(code: .pong, token: Token(token)))
     }
 
+    @Test("A peer that leaves Pongs out answers no Ping, and the rest as any other")
+    func omittedPong() throws {
+        let conversation = Conversation(ConnectionConfiguration(omissions: .pongs))
+        #expect(conversation.receive(.signal(.ping, token: [7])) == .ignore(.omittedPing))
+        #expect(conversation.receive(.signal(.ping, token: [7], [(2, [])])) == .ignore(.omittedPing))
+        try conversation.handled(.get("a"))
+    }
+
     @Test("C-23: a Ping as the very first message is answered")
     func first() throws {
         #expect(try Conversation().replied(to: .signal(.ping, token: [9])).code == .pong)

@@ -18,6 +18,15 @@ struct ReleaseTests {
         #expect(conversation.nextDeadline == nil)
     }
 
+    @Test("A peer that takes no notice of a Release goes on as before")
+    func omitted() throws {
+        let conversation = Conversation(ConnectionConfiguration(omissions: .release))
+        #expect(conversation.receive(.signal(.release)) == .ignore(.omittedRelease))
+        #expect(conversation.isOpen)
+        try conversation.handled(.get("a"))
+        try conversation.wrote()
+    }
+
     @Test("C-24, BI-13: behind a Release the queue is given back, what is in flight ends, then we close")
     func underWay() throws {
         let conversation = Conversation(Self.oneAtATime)

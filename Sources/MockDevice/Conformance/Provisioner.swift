@@ -74,7 +74,7 @@ package struct Provisioner: Sendable {
         return Account(uid: uid, token: token, mediator: mediator)
     }
 
-    private static func token(
+    static func token(
         _ door: HTTPDoor, _ path: String, bearer: String? = nil, _ body: KeyValuePairs<String, DataItem>,
         tls: NIOSSLContext?, clock: CaseClock,
     ) async throws -> String {

@@ -7,7 +7,8 @@ import Testing
 final class Conversation {
     private var machine: ConnectionMachine
     private(set) var now: NIODeadline
-    let csm: Message
+    /// What we opened with; nil: nothing.
+    let csm: Message?
 
     init(_ configuration: ConnectionConfiguration = .quiet, tokenSeed: UInt64 = 0x1122_3344_5566_7788) {
         let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)

@@ -92,6 +92,8 @@ package struct DeliveryMachine: Sendable {
     /// How young a claim is for which the pod may not have its session yet.
     package static let settlingAge: Duration = .seconds(1)
     private static let settlingPauses: [Duration] = [20, 50, 100, 250, 500].map { .milliseconds($0) }
+    /// So that `maximumAttempts` suffices for a request in flight at a session that is about to end.
+    private static let movingPauses: [Duration] = [20, 50, 100, 250, 500, 1000, 2000].map { .milliseconds($0) }
     /// For how long a pod that cannot be reached, but has its lease, counts as one that died just now: if it did, the
     /// lease is over by then.
     package static let unreachableLimit = TimeAmount(RouteTimes.lease)
@@ -109,6 +111,8 @@ package struct DeliveryMachine: Sendable {
     private var refusal: Refusal?
     private var attempts = 0
     private var settled = 0
+    /// How often the pod said that the session is about to begin or to end.
+    private var moves = 0
     /// The first refusal because the pod could not be reached, and how often that was waited for.
     private var unreachable: (since: NIODeadline, pauses: Int)?
     private var wasSentWithoutEpoch = false
@@ -239,9 +243,15 @@ package struct DeliveryMachine: Sendable {
             // The pod has a newer session, which it could not write to the store so far.
             self.wasSentWithoutEpoch = true
             return .send(self.attempt(found.route, now, epoch: 0))
-        case .superseded, .moving:
+        case .superseded:
             // The pod knows better than the store that this session is on its way out.
             return self.wait(.betweenPods, otherwise: refusal.response)
+        case .moving:
+            // Its session is about to begin, so that no other claim will come, or to end, as the store will say.
+            if case .waiting(.settling, _) = self.state { return .send(self.attempt(found.route, now)) }
+            let pause = Self.movingPauses[min(self.moves, Self.movingPauses.count - 1)]
+            self.moves += 1
+            return self.wait(.settling(pause), otherwise: refusal.response)
         case .unreachable:
             return self.liveButUnreachable(found.route, refusal, now)
         case .noSession, .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable, .signedOut:

@@ -95,7 +95,12 @@ struct DeliveryMachineTests {
     @Test("The same route once more, by the reason for which it was refused")
     func sameRoute() throws {
         var moving = try Self.refused(.moving)
-        #expect(moving.found(try Self.found(), now: Self.start) == .wait(.betweenPods))
+        #expect(moving.found(try Self.found(), now: Self.start) == .wait(.settling(.milliseconds(20))))
+        let retry = Machine.Attempt(pod: Pod(name: "pod.1"), epoch: 7, milliseconds: 20_000)
+        #expect(moving.found(try Self.found(), now: Self.start) == .send(retry))
+        #expect(moving.answered(.undelivered(.moving), now: Self.start) == .lookUp)
+        // The store says now that it ends.
+        #expect(moving.found(try Self.found(.moving), now: Self.start) == .wait(.betweenPods))
         var superseded = try Self.refused(.superseded)
         let again = Machine.Attempt(pod: Pod(name: "pod.1"), epoch: 0, milliseconds: 20_000)
         #expect(superseded.found(try Self.found(), now: Self.start) == .send(again))

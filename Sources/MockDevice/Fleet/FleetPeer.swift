@@ -312,6 +312,7 @@ extension ConnectFailure.Code {
         case .refused: "refused"
         case .timedOut: "no answer"
         case .untrusted: "certificate not believed"
+        case .notTLS: "no TLS there"
         case .exhausted: "no more open files or ports"
         case .unusableCertificates: "own certificates unusable"
         case .other: "failed"

@@ -47,7 +47,7 @@ struct BalanceTests {
                         && counts.allSatisfy { abs($0 - 20) <= 8 }
                 }
                 isOver.set(true)
-                DrainTests.check(try await asked, of: devices)
+                DrainTests.check(try await asked, of: devices, in: cluster)
                 let released = try await Self.shares(cluster).balance.released
                 #expect(devices.map(\.releases.count).reduce(0, +) == released)
                 // Nobody twice, and not more than were too many.

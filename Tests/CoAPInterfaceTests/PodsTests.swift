@@ -55,7 +55,7 @@ struct PodsTests {
             bench.b.keeper.tick(now: .now() + .seconds(2))
             #expect(try await old.receiveAbort().text.contains("superseded"))
             #expect(bench.a.sessions.count == 0)
-            #expect(bench.b.keeper.state.withLock { $0.notices.count } == 0)
+            try await eventually("it has acknowledged") { bench.b.keeper.state.withLock { $0.notices.count } == 0 }
             #expect(try await bench.reaches(new, through: bench.b))
         }
     }

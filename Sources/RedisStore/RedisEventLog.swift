@@ -108,6 +108,9 @@ package final class RedisEventLog: EventHistory {
         }
     }
 
+    /// Whether there is something that Redis did not take.
+    var owes: Bool { self.state.withLock { !$0.debts.isEmpty } }
+
     private func owe(_ payment: EventDebts.Payment) {
         let isFirst = self.state.withLock { state in
             state.debts.owe(payment)

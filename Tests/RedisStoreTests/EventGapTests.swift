@@ -66,6 +66,7 @@ struct EventGapTests {
                 server.pause()
                 try await Self.givenUp(client)
                 for number in 3...4 { log.append(Self.event(number), of: Self.alice) }
+                try await eventually("owed") { log.owes }
                 server.resume()
                 try await eventually("back") { client.isConnected }
                 let before = alice
@@ -158,6 +159,7 @@ struct EventGapTests {
                 for number in 0...1 {
                     log.append(Self.event(1), of: UserID(stored: "u\(number)"))
                 }
+                try await eventually("owed") { log.owes }
                 server.resume()
                 let (aliceBefore, bobBefore) = (alice, bob)
                 try await eventually("told") {
@@ -187,6 +189,7 @@ struct EventGapTests {
                 server.pause()
                 try await Self.givenUp(client)
                 log.forget(Self.alice)
+                try await eventually("owed") { log.owes }
                 server.resume()
                 try await eventually("forgotten") {
                     client.isConnected ? try await log.events(of: Self.alice).isEmpty : false

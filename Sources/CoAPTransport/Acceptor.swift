@@ -33,6 +33,10 @@ struct Acceptor: Sendable {
         let isProxy = channel.remoteAddress.map(proxies.contains) ?? false
         let front = ListenerFront(
             acceptor: self, channel: channel, transport: transport, arrival: arrival, isProxied: isProxy)
+        if !isProxy, !self.connections.group.admits(channel.remoteAddress) {
+            front.refused(.sourceRate, metadata: [:])
+            return channel.reset()
+        }
         if isProxy {
             try pipeline.addHandler(ProxyHeaderHandler { front.proxied($0) })
         }
@@ -41,6 +45,9 @@ struct Acceptor: Sendable {
                 front.refused(refusal, metadata: ["received": "\(spoken.name)"])
             })
         if let certificates = transport.certificates {
+            if let room = self.connections.group.handshakeRoom(on: channel.eventLoop) {
+                try pipeline.addHandler(HandshakeGate(room: room) { front.refused(.handshakeQueue, metadata: [:]) })
+            }
             let tls = certificates.serverHandler()
             front.tls = (certificates, tls)
             try pipeline.addHandler(tls)

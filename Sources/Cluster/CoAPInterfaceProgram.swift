@@ -55,7 +55,10 @@ package enum CoAPInterfaceProgram: ServerProgram {
         let coap = try await context.bindDevices(
             settings.devices, certificates,
             CoAPInterfaceContext(
-                registry: reach.registry, edge: edge, keeper: keeper,
+                registry: reach.registry,
+                signIns: SignIns(
+                    limits: settings.devices.signInLimits(eventLoops: settings.process.eventLoops)),
+                isRemembered: { reach.remembers($0) }, edge: edge, keeper: keeper,
                 publicEndpoints: settings.devices.publicEndpoints, requestTimeout: .init(settings.requests.timeout),
                 isRegistryUnreachable: { reach.balancer.wasUnreachable(within: Self.renewalGrace) },
                 watch: loopWatch, states: states, accessLog: logs.devices, relayLog: logs.relay,

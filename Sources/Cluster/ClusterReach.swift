@@ -52,6 +52,9 @@ struct ClusterReach: Sendable {
         self.watch = Self.watch(settings, context.dependencies, self.redis, self.balancer)
     }
 
+    /// Whether the answer is in this program's memory.
+    func remembers(_ request: Request) -> Bool { self.caching.remembers(request) }
+
     /// Both are needed to begin with; without either one later, what can be done is done.
     private static func watch(
         _ settings: ReachSettings, _ dependencies: Dependencies, _ redis: RedisClient, _ balancer: RegistryBalancer

@@ -52,10 +52,12 @@ package enum CoAPInterfaceProgram: ServerProgram {
             : StateKeeper(
                 mode: mode, store: RedisStateStore(client: reach.redis), group: context.loops.group)
         let certificates = try settings.tls.certificates(sid: nil, logger: context.logger("tls"))
+        let signIns = SignIns(limits: settings.devices.signInLimits(eventLoops: settings.process.eventLoops))
         let coap = try await context.bindDevices(
             settings.devices, certificates,
             CoAPInterfaceContext(
-                registry: reach.registry, edge: edge, keeper: keeper,
+                registry: reach.registry, signIns: signIns,
+                isRemembered: { reach.remembers($0) }, edge: edge, keeper: keeper,
                 publicEndpoints: settings.devices.publicEndpoints, requestTimeout: .init(settings.requests.timeout),
                 isRegistryUnreachable: { reach.balancer.wasUnreachable(within: Self.renewalGrace) },
                 watch: loopWatch, states: states, accessLog: logs.devices, relayLog: logs.relay,
@@ -67,7 +69,7 @@ package enum CoAPInterfaceProgram: ServerProgram {
             trouble: { context.dependencies.firstDown }, logger: context.logger("drain"))
         let balancer = Balancer(
             keeper: keeper, isMoving: settings.move.rebalances, trouble: { context.dependencies.firstDown },
-            logger: context.logger("balance"))
+            signInWait: { signIns.wait }, logger: context.logger("balance"))
         let admin = try await context.bindAdmin(
             logs: ["coap-interface": logs.devices, "relay": logs.relay], served: ["coap-interface", "relay"],
             sessions: { keeper.sessions.count }, draining: { drain.status },

@@ -50,7 +50,9 @@ package struct ProgramContext: Sendable {
             return try await CoAPInterfaceServer.bind(
                 host: self.process.bindAddress, ports: devices.listeners(certificates), proxies: devices.proxies,
                 group: self.loops.group, configuration: devices.connection,
-                maximumConnections: devices.maxConnections, context: context)
+                maximumConnections: devices.maxConnections,
+                handshakes: devices.handshakeLimits(eventLoops: self.process.eventLoops),
+                sources: devices.sourceRate.map { SourceLimit(perSecond: $0) }, context: context)
         } catch {
             throw BindError(
                 host: self.process.bindAddress, port: error.port, variable: error.scheme.portVariable,

@@ -9,6 +9,12 @@ package import ServiceShell
 package struct CoAPInterfaceContext: Sendable {
     /// Answers account, session, tokenrefresh, rd, res.
     package var registry: any Responder
+    /// When it is asked: not all at once.
+    package var signIns: SignIns
+    /// Whether an identity request is answered from memory, so that `registry` does not ask anybody for it.
+    package var isRemembered: @Sendable (Request) -> Bool
+    /// Who signs in again and again.
+    package var flapping: FlappingWatch
     /// Takes requests for `/{di}/…` to their device.
     package var edge: any Responder
     /// Signs sessions in, and knows the sessions of this process.
@@ -38,7 +44,9 @@ package struct CoAPInterfaceContext: Sendable {
     var sessions: SessionTable { self.keeper.sessions }
 
     package init(
-        registry: any Responder, edge: any Responder, keeper: RouteKeeper,
+        registry: any Responder, signIns: SignIns = SignIns(),
+        isRemembered: @escaping @Sendable (Request) -> Bool = { _ in false },
+        edge: any Responder, keeper: RouteKeeper,
         publicEndpoints: PublicEndpoints = PublicEndpoints(), registryTimeout: TimeAmount = .seconds(10),
         requestTimeout: TimeAmount = .seconds(20), limits: SessionMachine.Limits = .init(),
         isRegistryUnreachable: @escaping @Sendable () -> Bool = { false },
@@ -46,6 +54,9 @@ package struct CoAPInterfaceContext: Sendable {
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger
     ) {
         self.registry = registry
+        self.signIns = signIns
+        self.isRemembered = isRemembered
+        self.flapping = FlappingWatch()
         self.edge = edge
         self.keeper = keeper
         self.publicEndpoints = publicEndpoints

@@ -1,6 +1,7 @@
 import CoAP
 import CoAPTransport
 import Metrics
+import NIOCore
 import ServiceShell
 
 /// What the CoAP interface counts. Labels come from closed sets only: never a device, a user or a path as sent.
@@ -38,6 +39,10 @@ package final class CoAPInterfaceMetrics: Sendable {
     private let observers = LevelGauge(label: "coap.observations.observers")
     private let takeovers = Counter(label: "coap.sessions.takeovers")
     private let contested = Counter(label: "coap.sessions.contested")
+    private let flapping = Counter(label: "coap.sessions.flapping")
+    private let signInWait = Timer(label: "coap.signins.wait")
+    private let unprocessed = Counter(label: "coap.signins.unprocessed")
+    private let handshakeWait = Timer(label: "coap.handshakes.wait")
     private let unwritten = Counter(label: "coap.sessions.unwritten")
     private let pauses = Counter(label: "coap.pauses")
     private let moved = CounterCache<MoveEnd>(label: "coap.sessions.moved") { [("end", $0.rawValue)] }
@@ -68,6 +73,14 @@ package final class CoAPInterfaceMetrics: Sendable {
     func noticed(_ outcome: Notice) { self.notices.count(outcome) }
     /// A newcomer was kept out of a contested device.
     func deviceContested() { self.contested.increment() }
+    /// A device signs in again and again.
+    func deviceFlaps() { self.flapping.increment() }
+    /// A sign-up, sign-in or refresh had to wait for the registry to have time.
+    func signInWaited(_ wait: TimeAmount) { self.signInWait.recordNanoseconds(wait.nanoseconds) }
+    /// One was answered without having been looked at.
+    func signInUnprocessed() { self.unprocessed.increment() }
+    /// A TLS handshake had to wait.
+    func handshakeWaited(_ wait: TimeAmount) { self.handshakeWait.recordNanoseconds(wait.nanoseconds) }
     /// A session began without its route.
     func sessionUnwritten() { self.unwritten.increment() }
     /// What the shares of the pods look like.

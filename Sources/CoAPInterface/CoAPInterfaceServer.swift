@@ -46,16 +46,21 @@ package struct CoAPInterfaceServer: Service {
     ///   - ports: at most one for each scheme.
     ///   - proxies: who has to say on whose behalf it connects, on all of them.
     ///   - maximumConnections: on all of them together.
+    ///   - handshakes: how TLS handshakes are spread over time; nil: not at all.
+    ///   - sources: how many connections one source may open; nil: any number.
     /// - Throws: `DevicePortError`.
     package static func bind(
         host: String, ports: [DevicePort], proxies: ProxySources = ProxySources(), group: any EventLoopGroup,
         configuration: ConnectionConfiguration, limits: TransportLimits = TransportLimits(), maximumConnections: Int,
-        stopGrace: TimeAmount = .seconds(2), context: CoAPInterfaceContext
+        handshakes: HandshakeLimits? = nil, sources: SourceLimit? = nil, stopGrace: TimeAmount = .seconds(2),
+        context: CoAPInterfaceContext
     ) async throws(DevicePortError) -> CoAPInterfaceServer {
         let metrics = context.metrics
-        let sharing = ListenerGroup(maximumConnections: maximumConnections, logger: context.logger) {
-            metrics.refusedConnection($0)
-        }
+        let sharing = ListenerGroup(
+            maximumConnections: maximumConnections, handshakes: handshakes, logger: context.logger,
+            admits: { sources?.admits($0) ?? true },
+            onHandshakeWait: { metrics.handshakeWaited($0) },
+            onRefusal: { metrics.refusedConnection($0) })
         var listeners: [(scheme: URIScheme, listener: CoAPListener)] = []
         for port in ports {
             do {

@@ -82,6 +82,7 @@ extension DeviceConnection {
             self.context.keeper.began(ticket)
             self.context.keeper.noteSignedIn(session, peer: self.connection?.peerAddress ?? "unknown")
             self.context.metrics.sessionBegan(tookOver: tookOver)
+            self.noteFlapping(session)
             self.answerGrant()
             self.linksMayBeOthers()
         case .beaten:

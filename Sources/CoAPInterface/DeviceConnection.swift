@@ -58,6 +58,9 @@ final class DeviceConnection: ConnectionDelegate {
 
     var logger: Logger { self.context.logger }
 
+    /// Whether the peer has shown before who it is, by a certificate or a token.
+    var isKnown: Bool { self.certificate != nil || self.machine.wasRecognised }
+
     // MARK: Connection events
 
     func connectionOpened(_ connection: CoAPConnection) {
@@ -140,10 +143,7 @@ final class DeviceConnection: ConnectionDelegate {
             if let refusal = CertificateRule.refusal(of: request, certificate: self.certificate, session: device) {
                 return self.identityAnswered(refusal)
             }
-            self.askedAt = self.context.sessions.revision
-            self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
-                this.identityAnswered(response.fromRegistry)
-            }
+            self.identify(request, id: id)
         case .direct(let id, let request) where request.registers && request.options.path == ["oic", "res"]:
             self.observeLinks(self.annotated(request, id: id), id: id)
         case .direct(let id, let request):

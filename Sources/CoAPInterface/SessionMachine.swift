@@ -74,6 +74,8 @@ package struct SessionMachine: ~Copyable {
 
     private let limits: Limits
     package private(set) var session: Session?
+    /// Whether the registry has granted an identity request of this connection.
+    package private(set) var wasRecognised = false
     private var pending: (request: Request, ids: [IncomingID])?
     private var grant: Grant?
     private var waiting: [Entry] = []
@@ -162,6 +164,7 @@ package struct SessionMachine: ~Copyable {
         let path = pending.request.options.path ?? []
         let granted = Self.grant(in: response, now: now)
         if response.code.isSuccess {
+            self.wasRecognised = true
             switch Resource(path: path) {
             case .session:
                 guard let granted else {

@@ -33,12 +33,19 @@ struct Acceptor: Sendable {
         let isProxy = channel.remoteAddress.map(proxies.contains) ?? false
         let front = ListenerFront(
             acceptor: self, channel: channel, transport: transport, arrival: arrival, isProxied: isProxy)
+        if !isProxy, !self.connections.group.admits(channel.remoteAddress) {
+            front.refused(.sourceRate, metadata: [:])
+            return channel.reset()
+        }
         if isProxy {
             try pipeline.addHandler(ProxyHeaderHandler { front.proxied($0) })
         }
         try pipeline.addHandler(
             FirstBytesHandler(scheme: transport.scheme) { front.refused($0, metadata: $1) })
         if let certificates = transport.certificates {
+            if let room = self.connections.group.handshakeRoom(on: channel.eventLoop) {
+                try pipeline.addHandler(HandshakeGate(room: room) { front.refused(.handshakeQueue, metadata: [:]) })
+            }
             let handshake = certificates.handshake()
             front.handshake = handshake
             try pipeline.addHandler(handshake.handler)

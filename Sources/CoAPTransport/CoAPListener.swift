@@ -58,6 +58,7 @@ package final class CoAPListener: Sendable {
         let acceptor = Acceptor(
             connections: ConnectionSet(sharing: sharing), configuration: configuration, limits: limits,
             loopWatch: loopWatch, logger: logger, makeDelegate: makeDelegate)
+        if transport.scheme.isSecure { sharing.serves(group) }
         let listener = try await self.bind(host: host, port: port, group: group, acceptor) { channel in
             try acceptor.addFront(to: channel, transport: transport, proxies: proxies)
         }
@@ -75,7 +76,9 @@ package final class CoAPListener: Sendable {
         let connections = acceptor.connections
         let limits = acceptor.limits
         let channel = try await ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1024)
+            // As many as Linux lets wait by itself (net.core.somaxconn): a fleet that comes back at once must not
+            // depend on repeated SYNs.
+            .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
@@ -86,6 +89,11 @@ package final class CoAPListener: Sendable {
                 .writeBufferWaterMark,
                 value: .init(low: limits.outboundBufferBytes / 4, high: limits.outboundBufferBytes)
             )
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptFailures(group: connections.group))
+                }
+            }
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard connections.reserve(channel) else { throw ChannelError.operationUnsupported }

@@ -28,15 +28,15 @@ final class FirstBytesHandler: ChannelInboundHandler, RemovableChannelHandler {
             return self.end(context, refusal, ["received": "\(spoken.name)"])
         }
         // Over WebSocket it is the protocol of HTTP that is negotiated.
-        switch self.scheme == .tls ? self.hello.read(self.held) : .serve {
+        switch self.scheme == .tls ? self.hello.read(self.held) : .whole(ClientHello()) {
         case .wait:
             return
-        case .onlyOtherProtocols:
+        case .whole(let hello) where hello.offersOnlyOthers:
             return self.end(context, .handshakeFailed, ["reason": "it offers other protocols than coap (ALPN)"])
         case .tooLarge:
             let reason = "its ClientHello is larger than \(ClientHelloReader.limit) bytes"
             return self.end(context, .handshakeFailed, ["reason": "\(reason)"])
-        case .serve:
+        case .whole:
             break
         }
         let held = self.held

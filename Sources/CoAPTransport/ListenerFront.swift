@@ -48,6 +48,10 @@ final class ListenerFront: ChannelInboundHandler, RemovableChannelHandler {
         self.awaitsProxy = false
         self.arrival.peer = header.source
         self.arrival.dialled = header.destination
+        if let source = header.source, !self.acceptor.connections.group.admits(source) {
+            self.refused(.sourceRate, metadata: [:])
+            return self.channel.reset()
+        }
         self.proceed()
     }
 
@@ -169,7 +173,9 @@ extension ListenerRefusal {
         switch self {
         case .plainOnTLS: scheme == .tls ? .tcp : .webSocket
         case .tlsOnPlain: scheme == .tcp ? .tls : .secureWebSocket
-        case .full, .handshakeFailed, .timedOut, .proxyHeader, .upgradeRefused: nil
+        case .full, .handshakeFailed, .timedOut, .proxyHeader, .upgradeRefused, .handshakeQueue, .sourceRate,
+            .noDescriptor:
+            nil
         }
     }
 }

@@ -1,6 +1,6 @@
 import Certificates
 package import Logging
-import NIOCore
+package import NIOCore
 import Synchronization
 
 /// Why an accepted connection never came to CoAP.
@@ -19,6 +19,12 @@ package enum ListenerRefusal: String, Hashable, Sendable, CaseIterable {
     case proxyHeader = "proxy-header"
     /// A WebSocket upgrade that asks for something else.
     case upgradeRefused = "upgrade-refused"
+    /// Its turn for a TLS handshake would not come in time.
+    case handshakeQueue = "handshake-queue"
+    /// Its source opens connections faster than it may.
+    case sourceRate = "source-rate"
+    /// The process has as many files open as it may: the connection waits in the kernel.
+    case noDescriptor = "no-descriptor"
 }
 
 /// What the listeners of one program share: how many connections they take together, and who hears of those they did
@@ -33,20 +39,33 @@ package final class ListenerGroup: Sendable {
     package let maximumConnections: Int
     private let limitName: String
     private let logger: Logger
+    private let handshakes: HandshakeLimits?
+    private let admits: @Sendable (SourcePrefix) -> Bool
+    private let onHandshakeWait: @Sendable (TimeAmount) -> Void
     private let onRefusal: @Sendable (ListenerRefusal) -> Void
+    private let rooms = Mutex<[ObjectIdentifier: NIOLoopBoundBox<HandshakeRoom>]>([:])
     private let state = Mutex(State())
 
     /// - Parameters:
     ///   - maximumConnections: a connection above that is closed as soon as it was accepted.
     ///   - limitName: the setting that `maximumConnections` comes from, for the log line.
+    ///   - handshakes: how TLS handshakes are spread over time; nil: not at all.
+    ///   - admits: whether one more connection from there is taken; called on any event loop.
+    ///   - onHandshakeWait: how long one of them had to wait; called on any event loop.
     ///   - onRefusal: counts; called on any event loop.
     package init(
-        maximumConnections: Int, limitName: String = "MAX_CONNECTIONS", logger: Logger,
+        maximumConnections: Int, limitName: String = "MAX_CONNECTIONS", handshakes: HandshakeLimits? = nil,
+        logger: Logger,
+        admits: @escaping @Sendable (SourcePrefix) -> Bool = { _ in true },
+        onHandshakeWait: @escaping @Sendable (TimeAmount) -> Void = { _ in },
         onRefusal: @escaping @Sendable (ListenerRefusal) -> Void = { _ in }
     ) {
         self.maximumConnections = maximumConnections
         self.limitName = limitName
+        self.handshakes = handshakes
         self.logger = logger
+        self.admits = admits
+        self.onHandshakeWait = onHandshakeWait
         self.onRefusal = onRefusal
     }
 
@@ -67,6 +86,31 @@ package final class ListenerGroup: Sendable {
 
     func giveBack() {
         self.state.withLock { $0.open -= 1 }
+    }
+
+    /// Whether one more connection from there is taken.
+    func admits(_ source: SocketAddress?) -> Bool {
+        source.flatMap(SourcePrefix.init).map(self.admits) ?? true
+    }
+
+    // MARK: Handshakes
+
+    /// Makes room on the event loops whose connections come here.
+    func serves(_ group: any EventLoopGroup) {
+        guard let handshakes = self.handshakes else { return }
+        let loops = Array(group.makeIterator())
+        let limits = handshakes.divided(by: loops.count)
+        self.rooms.withLock { rooms in
+            for loop in loops where rooms[ObjectIdentifier(loop)] == nil {
+                rooms[ObjectIdentifier(loop)] = .makeBoxSendingValue(
+                    HandshakeRoom(eventLoop: loop, limits: limits, onWait: self.onHandshakeWait), eventLoop: loop)
+            }
+        }
+    }
+
+    /// Where connections of this loop, on which the caller is, wait for their handshake; nil: they do not.
+    func handshakeRoom(on loop: any EventLoop) -> HandshakeRoom? {
+        self.rooms.withLock { $0[ObjectIdentifier(loop)] }?.value
     }
 
     // MARK: Ports
@@ -113,7 +157,7 @@ extension ListenerRefusal {
     /// Nil: what anybody in the world can cause and nobody here can put right.
     fileprivate var level: Logger.Level? {
         switch self {
-        case .full: .warning
+        case .full, .handshakeQueue, .sourceRate, .noDescriptor: .warning
         case .plainOnTLS, .tlsOnPlain, .proxyHeader: .info
         case .handshakeFailed, .timedOut, .upgradeRefused: nil
         }
@@ -128,6 +172,9 @@ extension ListenerRefusal {
         case .timedOut: "handshake, PROXY header or upgrade took too long"
         case .proxyHeader: "its PROXY header is wrong, missing or not from PROXY_PROTOCOL_FROM"
         case .upgradeRefused: "no upgrade to CoAP over WebSocket was asked for"
+        case .handshakeQueue: "more TLS clients come than handshakes can be done; see HANDSHAKES"
+        case .sourceRate: "its source opens more connections than SOURCE_RATE lets it"
+        case .noDescriptor: "no more files can be opened; it waits: raise the limit (ulimit -n)"
         }
     }
 }

@@ -62,7 +62,7 @@ package struct ProxySources: Hashable, Sendable {
 extension SocketAddress {
     /// 4 or 16 bytes; none for what has no IP address. An IPv4 address inside an IPv6 one, as a socket for both gives
     /// it (RFC 4291 §2.5.5.2), is an IPv4 address.
-    fileprivate var ipBytes: [UInt8] {
+    var ipBytes: [UInt8] {
         guard self.protocol == .inet || self.protocol == .inet6 else { return [] }
         // Where the address lies in sockaddr_in and sockaddr_in6 (ip(7), ipv6(7)).
         let range = self.protocol == .inet ? 4..<8 : 8..<24

@@ -73,7 +73,10 @@ package struct EmbeddedGateway: Sendable {
         let devices = try await context.bindDevices(
             configuration.devices, shown.toDevices,
             CoAPInterfaceContext(
-                registry: inside.registry, edge: inside.edge, keeper: inside.keeper,
+                registry: inside.registry,
+                signIns: SignIns(
+                    limits: configuration.devices.signInLimits(eventLoops: configuration.process.eventLoops)),
+                edge: inside.edge, keeper: inside.keeper,
                 publicEndpoints: configuration.devices.publicEndpoints,
                 requestTimeout: .init(configuration.requests.timeout), states: inside.stateKeeper,
                 accessLog: inside.logs.devices,

@@ -46,6 +46,14 @@ package final class CachingRegistry: Responder, Service {
         await cancelWhenGracefulShutdown { await self.lookUps.run() }
     }
 
+    /// Whether this program answers it from its own memory, without asking anybody.
+    package func remembers(_ request: Request) -> Bool {
+        guard let question = TokenQuestion(request), let known = self.cache.find(question.key.hash) else {
+            return false
+        }
+        return question.answer(known) != nil
+    }
+
     package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
         guard let question = TokenQuestion(request) else {
             self.transport.respond(to: request) { answer(Self.calmed($0)) }

@@ -44,7 +44,10 @@ struct InterfaceBench {
     let edge: EdgeResponder
     let log: MemorySink
 
-    static func with(_ body: (InterfaceBench) async throws -> Void) async throws {
+    static func with(
+        signIns: SignIns = SignIns(), isRemembered: @escaping @Sendable (Request) -> Bool = { _ in false },
+        _ body: (InterfaceBench) async throws -> Void
+    ) async throws {
         let registry = HeldRegistry()
         let sessions = SessionTable()
         let log = MemorySink()
@@ -58,7 +61,7 @@ struct InterfaceBench {
             host: "127.0.0.1", port: 0, group: MultiThreadedEventLoopGroup.singleton,
             configuration: ConnectionConfiguration(), maximumConnections: 100, stopGrace: .zero,
             context: CoAPInterfaceContext(
-                registry: registry, edge: edge,
+                registry: registry, signIns: signIns, isRemembered: isRemembered, edge: edge,
                 keeper: RouteKeeper(routes: routes, sessions: sessions, pod: pod, logger: logger),
                 accessLog: AccessLog(mode: .all, logger: logger), logger: logger))
         let bench = InterfaceBench(server: server, registry: registry, sessions: sessions, edge: edge, log: log)

@@ -135,6 +135,31 @@ struct ClientHelloTests {
         }
     }
 
+    /// A ClientHello with one extension (RFC 8446 §4.1.2).
+    private static func hello(with type: UInt16, _ data: [UInt8]) -> ByteBuffer {
+        var body = ByteBuffer(bytes: [3, 3] + [UInt8](repeating: 7, count: 32) + [0, 0, 2, 0x13, 1, 1, 0])
+        body.writeInteger(UInt16(4 + data.count))
+        body.writeInteger(type)
+        body.writeInteger(UInt16(data.count))
+        body.writeBytes(data)
+        var record = ByteBuffer(bytes: [0x16, 3, 1])
+        record.writeInteger(UInt16(4 + body.readableBytes))
+        record.writeBytes([1, 0])
+        record.writeInteger(UInt16(body.readableBytes))
+        record.writeBuffer(&body)
+        return record
+    }
+
+    @Test("RFC 8446 §4.2.11, RFC 5077 §3.2: a key of an earlier session or a ticket, unless it is empty, resumes one")
+    func resuming() throws {
+        for (hello, resumes) in [
+            (Self.hello(with: 41, [0, 1]), true), (Self.hello(with: 35, [1]), true), (Self.hello(with: 35, []), false),
+            (try Self.hello([]), false),
+        ] {
+            #expect(Self.verdict(hello) == .whole(ClientHello(resumes: resumes)))
+        }
+    }
+
     @Test("C-90: over the wire a client with ALPN h2 alone is refused, with coap or none it is served")
     func onTheWire() async throws {
         let certificates = try TestCertificates()
@@ -156,4 +181,9 @@ struct ClientHelloTests {
             #expect(refusal == .handshakeFailed)
         }
     }
+}
+
+extension ClientHelloReader.Verdict {
+    static let serve = Self.whole(ClientHello())
+    static let onlyOtherProtocols = Self.whole(ClientHello(offersOnlyOthers: true))
 }

@@ -41,19 +41,20 @@ final class ListenerBench: Sendable {
         _ configuration: ConnectionConfiguration = ConnectionConfiguration(),
         limits: TransportLimits = TransportLimits(), maximumConnections: Int = 100,
         transport: ListenerTransport = .tcp, proxies: ProxySources = ProxySources(), plainPort: Int? = nil,
+        group loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, handshakes: HandshakeLimits? = nil,
+        admits: @escaping @Sendable (SourcePrefix) -> Bool = { _ in true },
         handling: @escaping Handling = { _, _, _ in },
         _ body: (ListenerBench) async throws -> Void
     ) async throws {
         let (events, continuation) = AsyncStream.makeStream(of: ConnectionEvent.self)
         let logger = Logger(label: "test") { _ in EventLogHandler(events: continuation) }
-        let group = ListenerGroup(maximumConnections: maximumConnections, logger: logger) {
-            continuation.yield(.refused($0))
-        }
+        let group = ListenerGroup(
+            maximumConnections: maximumConnections, handshakes: handshakes, logger: logger, admits: admits,
+            onRefusal: { continuation.yield(.refused($0)) })
         if let plainPort { group.opened(.tcp, port: plainPort) }
         let listener = try await CoAPListener.bind(
             host: "127.0.0.1", port: 0, transport: transport, proxies: proxies, sharing: group,
-            group: MultiThreadedEventLoopGroup.singleton, configuration: configuration, limits: limits,
-            logger: Self.logger
+            group: loops, configuration: configuration, limits: limits, logger: Self.logger
         ) {
             ReportingDelegate(events: continuation, handling: handling)
         }

@@ -72,6 +72,7 @@ struct ConfigurationTests {
             "TOKEN_SEAL_KEY": "\(Self.key(from: 0))",
             "TOKEN_SEAL_KEY_PREVIOUS": "\(Self.key(from: 1))",
             "SID": "0685b960-736f-46f7-bec0-9e6cbd61adc1", "MAX_MESSAGE_SIZE": "1152", "MAX_CONNECTIONS": "5",
+            "HANDSHAKES": "3", "SIGN_IN_REQUESTS": "4", "SOURCE_RATE": "6",
             "REQUEST_TIMEOUT": "7", "KEEPALIVE_TIME": "8", "KEEPALIVE_INTERVAL": "9", "KEEPALIVE_RETRY": "0",
             "CSM_STRICT": "true", "STORED_STATE": "observe", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
             "ACCESS_LOG": "off",
@@ -132,6 +133,7 @@ struct ConfigurationTests {
             ("REFRESH_REUSE", "ignore"), ("MAX_MESSAGE_SIZE", "1151"), ("MAX_MESSAGE_SIZE", "16777217"),
             ("REQUEST_TIMEOUT", "0"), ("REQUEST_TIMEOUT", "61"), ("KEEPALIVE_TIME", "0"), ("KEEPALIVE_INTERVAL", "0"),
             ("KEEPALIVE_RETRY", "101"), ("CSM_STRICT", "perhaps"), ("MAX_CONNECTIONS", "0"), ("LOG_LEVEL", "loud"),
+            ("HANDSHAKES", "0"), ("SIGN_IN_REQUESTS", "4097"), ("SOURCE_RATE", "0"),
             ("LOG_FORMAT", "xml"), ("ACCESS_LOG", "some"), ("PUBLIC_ENDPOINT", "http://a:1"), ("EVENT_LOOPS", "0"),
             ("SID", "me"),
         ])

@@ -13,13 +13,15 @@ struct GatewayProcess: Sendable {
     let ports: [String: Int]
 
     /// Starts it, runs `body`, stops it with SIGTERM, and expects status 0 and a log without secrets.
+    /// - Parameter descriptors: how many files it may have open; nil: as many as we.
     static func with<R: Sendable>(
-        _ settings: [String: String] = [:], _ body: @Sendable (GatewayProcess) async throws -> R
+        _ settings: [String: String] = [:], descriptors: Int? = nil,
+        _ body: @Sendable (GatewayProcess) async throws -> R
     ) async throws -> R {
         let directory = "\(NSTemporaryDirectory())gateway-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: directory) }
-        let gateway = try await self.start(settings, directory: directory)
+        let gateway = try await self.start(settings, descriptors: descriptors, directory: directory)
         let result: R
         do {
             result = try await body(gateway)
@@ -36,7 +38,9 @@ struct GatewayProcess: Sendable {
         return result
     }
 
-    static func start(_ settings: [String: String] = [:], directory: String) async throws -> GatewayProcess {
+    static func start(
+        _ settings: [String: String] = [:], descriptors: Int? = nil, directory: String
+    ) async throws -> GatewayProcess {
         let portsFile = "\(directory)/ports"
         var environment = [
             "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
@@ -44,7 +48,10 @@ struct GatewayProcess: Sendable {
             "PORTS_FILE": portsFile,
         ]
         environment.merge(settings) { $1 }
-        let process = try Subprocess(["coap-gateway"], environment: environment)
+        let limited = descriptors.map {
+            ["/bin/sh", "-c", "ulimit -n \($0) && exec \"$0\"", "\(Subprocess.products)/coap-gateway"]
+        }
+        let process = try Subprocess(limited ?? ["coap-gateway"], environment: environment)
         try await process.waitFor("coap-gateway is up")
         let ports = try JSONDecoder().decode(
             [String: Int].self, from: Data(contentsOf: URL(fileURLWithPath: portsFile)))

@@ -54,6 +54,21 @@ struct CachingRegistryTests {
         #expect(try answer.item()?["kind"] == "client")
     }
 
+    @Test("What it remembers is what it answers without asking: the same sign-in again, until it is forgotten")
+    func remembers() async throws {
+        let (registry, _, caching) = self.bench()
+        let token = try Known.token()
+        let request = Known.signIn(token)
+        #expect(!caching.remembers(request))
+        _ = await caching.respond(to: request)
+        #expect(caching.remembers(request))
+        #expect(!caching.remembers(Known.signIn(token, di: try DeviceID("another"))))
+        #expect(!caching.remembers(Request(.get, path: ["oic", "res"])))
+        self.clock.advance(.seconds(61))
+        #expect(!caching.remembers(request))
+        #expect(registry.requests.count == 1)
+    }
+
     @Test("A sign-in with another uid or di, and what the registry would refuse, goes to the registry")
     func otherClaim() async throws {
         let token = try Known.token()

@@ -22,6 +22,12 @@ package struct DeviceSettings: SettingsGroup {
     /// In bytes; announced in our CSM (RFC 8323 §5.3.1).
     package var maxMessageSize: Int
     package var maxConnections: Int
+    /// TLS handshakes worked on at once; nil: by the number of event loops.
+    package var handshakes: Int?
+    /// Identity requests put to the registry at once; nil: by the number of event loops.
+    package var signInRequests: Int?
+    /// Connections one source may open in a second; nil: any number.
+    package var sourceRate: Int?
     /// Idle time before the first Ping.
     package var keepaliveTime: Duration
     /// Time between Pings that stay unanswered.
@@ -65,6 +71,24 @@ package struct DeviceSettings: SettingsGroup {
             default: 10_000,
             "How many CoAP connections are taken at a time.",
         )
+        static let handshakes = Setting.count(
+            "HANDSHAKES",
+            in: 1...4096,
+            default: 2,
+            "How many TLS handshakes are worked on at once; others wait in order, 5 s at most.",
+        ).workedOut(shownAs: "(2 × EVENT_LOOPS)")
+        static let signInRequests = Setting.count(
+            "SIGN_IN_REQUESTS",
+            in: 1...4096,
+            default: 64,
+            "How many sign-ups, sign-ins and refreshes the registry is asked at once; others wait, 1.5 s at most.",
+        ).workedOut(shownAs: "(64 × EVENT_LOOPS)")
+        static let sourceRate = Setting.count(
+            "SOURCE_RATE",
+            in: 1...1000,
+            default: 1,
+            "How many connections a second one IPv4 address or IPv6 /64 may open; ten times that at once.",
+        ).workedOut(shownAs: "(any number)")
         static let keepaliveTime = Setting.seconds(
             "KEEPALIVE_TIME",
             in: 1...86_400,
@@ -105,6 +129,9 @@ package struct DeviceSettings: SettingsGroup {
         Keys.publicEndpoint.declaration,
         Keys.maxMessageSize.declaration,
         Keys.maxConnections.declaration,
+        Keys.handshakes.declaration,
+        Keys.signInRequests.declaration,
+        Keys.sourceRate.declaration,
         Keys.keepaliveTime.declaration,
         Keys.keepaliveInterval.declaration,
         Keys.keepaliveRetry.declaration,
@@ -122,6 +149,9 @@ package struct DeviceSettings: SettingsGroup {
         self.publicEndpoints = PublicEndpoints(reader.read(Keys.publicEndpoint)) ?? PublicEndpoints()
         self.maxMessageSize = reader.read(Keys.maxMessageSize)
         self.maxConnections = reader.read(Keys.maxConnections)
+        self.handshakes = reader.read(Keys.handshakes)
+        self.signInRequests = reader.read(Keys.signInRequests)
+        self.sourceRate = reader.read(Keys.sourceRate)
         self.keepaliveTime = reader.read(Keys.keepaliveTime)
         self.keepaliveInterval = reader.read(Keys.keepaliveInterval)
         self.keepaliveRetry = reader.read(Keys.keepaliveRetry)
@@ -167,6 +197,16 @@ package struct DeviceSettings: SettingsGroup {
         if !isServed {
             reader.reject("COAP_PORT: is off as all other ports for devices are; give one of them")
         }
+    }
+
+    /// How TLS handshakes are spread over time.
+    package func handshakeLimits(eventLoops: Int) -> HandshakeLimits {
+        HandshakeLimits(slots: self.handshakes ?? 2 * eventLoops)
+    }
+
+    /// How identity requests are spread over time.
+    package func signInLimits(eventLoops: Int) -> SignInQueue.Limits {
+        SignInQueue.Limits(concurrent: self.signInRequests ?? 64 * eventLoops)
     }
 
     /// How connections of devices and clients behave.

@@ -36,7 +36,7 @@ package final class Balancer: Service {
     ///   - signInWait: how long a sign-in waits for its turn.
     package init(
         keeper: RouteKeeper, isMoving: Bool, trouble: @escaping @Sendable () -> String?,
-        signInWait: @escaping @Sendable () -> Duration = { .zero }, logger: Logger
+        signInWait: @escaping @Sendable () -> Duration, logger: Logger
     ) {
         self.keeper = keeper
         self.isMoving = isMoving

@@ -9,8 +9,8 @@ struct ClientHello: Hashable {
     /// That means another service: it is refused (RFC 7301 §3.2). The TLS library goes on without any in that case. A
     /// client that offers none is served, as devices do.
     var offersOnlyOthers = false
-    /// It offers to resume a session: a key of an earlier one (RFC 8446 §4.2.11), or a ticket (RFC 5077 §3.2) that is not
-    /// empty. Whether that is good only TLS can tell.
+    /// It offers to resume a session: a key of an earlier one (RFC 8446 §4.2.11), or a ticket (RFC 5077 §3.2) that is
+    /// not empty. Whether that is good only TLS can tell.
     var resumes = false
 
     /// Nothing is known of it.

@@ -52,14 +52,13 @@ package struct Directory: Sendable {
             if let name, device.name?.exact != name.exact { try transaction.rename(di, to: name) }
             return (device.uid, try Self.publish(drafts, expiresAt: expiresAt, of: di, in: transaction, now: now))
         }
-        if !published.changed.isEmpty {
-            self.observer(.published(uid: uid, di: di, hrefs: published.changed))
-        }
+        if !published.new.isEmpty { self.observer(.published(uid: uid, di: di, hrefs: published.new)) }
+        if !published.changed.isEmpty { self.observer(.changed(uid: uid, di: di, hrefs: published.changed)) }
         return published.ins
     }
 
-    /// The numbers of all links, and the paths of those that are new or were replaced by others.
-    private typealias Published = (ins: [Int], changed: [String])
+    /// The numbers of all links, and the paths of those that are new and of those that were replaced by others.
+    private typealias Published = (ins: [Int], new: [String], changed: [String])
 
     private static func publish(
         _ drafts: [LinkDraft], expiresAt: Timestamp?, of di: DeviceID, in transaction: any CloudTransaction,
@@ -90,19 +89,24 @@ package struct Directory: Sendable {
             wanted[key] = Link(draft, ins: ins, expiresAt: expiresAt)
         }
         guard taken.count <= self.maximumLinks else { throw self.tooManyLinks() }
+        var new: [String] = []
         var changed: [String] = []
         for key in order {
             guard let link = wanted[key] else { continue }
             if let old = known[key] {
                 if !old.isSame(as: link) { try transaction.update(link, of: di) }
-                if !old.shows(as: link, at: now) { changed.append(link.href) }
+                if old.isOver(at: now) {
+                    new.append(link.href)
+                } else if !old.shows(as: link) {
+                    changed.append(link.href)
+                }
             } else {
                 try transaction.insert(link, of: di)
-                changed.append(link.href)
+                new.append(link.href)
             }
         }
         if last != before { try transaction.setLastIns(last, of: di) }
-        return (drafts.map { wanted[$0.href.exact]?.ins ?? 0 }, changed)
+        return (drafts.map { wanted[$0.href.exact]?.ins ?? 0 }, new, changed)
     }
 
     /// The next number that is not taken; after the greatest comes 1 again. There is always one, as a device has far

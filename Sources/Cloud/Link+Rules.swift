@@ -66,9 +66,13 @@ extension Link {
             && self.interfaces.map(\.exact) == other.interfaces.map(\.exact)
     }
 
-    /// True when whoever looks finds the same, but for how long it stays; nobody finds what has expired.
-    func shows(as other: Link, at now: Timestamp) -> Bool {
-        if let expiresAt, expiresAt <= now { return false }
+    /// Nobody finds what has expired.
+    func isOver(at now: Timestamp) -> Bool {
+        self.expiresAt.map { $0 <= now } ?? false
+    }
+
+    /// True when whoever looks finds the same, but for how long it stays.
+    func shows(as other: Link) -> Bool {
         var renewed = self
         renewed.expiresAt = other.expiresAt
         return renewed.isSame(as: other)

@@ -9,6 +9,8 @@ package struct OwnerEvent: Hashable, Sendable {
         case deviceSignedOut = "device.signed-out"
         case linksPublished = "links.published"
         case linksUnpublished = "links.unpublished"
+        /// Links that were published are other than they were.
+        case linksChanged = "links.changed"
         case deviceDeleted = "device.deleted"
     }
 

@@ -48,6 +48,8 @@ package struct IdentityNews: Sendable {
         switch event {
         case .published(let uid, let di, let hrefs):
             self.append(.linksPublished, di, of: uid, "\(di) has published \(hrefs.joined(separator: ", "))")
+        case .changed(let uid, let di, let hrefs):
+            self.append(.linksChanged, di, of: uid, "\(di) has changed \(hrefs.joined(separator: ", "))")
         case .unpublished(let uid, let di, let hrefs):
             self.append(.linksUnpublished, di, of: uid, "\(di) has taken back \(hrefs.joined(separator: ", "))")
         }

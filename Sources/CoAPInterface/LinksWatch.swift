@@ -94,7 +94,7 @@ extension OwnerEvent.Kind {
     /// Whether the owner's list of links may be another one after it.
     fileprivate var changesLinks: Bool {
         switch self {
-        case .linksPublished, .linksUnpublished, .deviceDeleted: true
+        case .linksPublished, .linksChanged, .linksUnpublished, .deviceDeleted: true
         case .tokenReuse, .deviceContested, .deviceSignedIn, .deviceSignedOut: false
         }
     }

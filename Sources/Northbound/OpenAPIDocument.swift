@@ -249,8 +249,8 @@ package enum OpenAPIDocument {
               description: |
                 Server-sent events, at most 16 streams an owner. Each has an `id`, its kind as its name, and `di`, `at`
                 and `text` in JSON: device.signed-in, device.signed-out, device.deleted, device.contested,
-                links.published, links.unpublished, token.reuse; there may be others. `ready` comes first and says
-                where you are. `gap` means that events are lost. `end` is a problem, and the last event.
+                links.published, links.changed, links.unpublished, token.reuse; there may be others. `ready` comes first
+                and says where you are. `gap` means that events are lost. `end` is a problem, and the last event.
 
                 The last id in Last-Event-ID, or `after`, goes on behind it, at any northbound; without it the stream
                 begins now. About 1,000 events of the last seven days are kept; `after=0-0` begins with the oldest.

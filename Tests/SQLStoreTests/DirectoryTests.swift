@@ -71,7 +71,13 @@ struct DirectoryTests {
             #expect(try await publish(self.draft("/a"), self.draft("/b")) == published("/a", "/b"))
             world.clock.advance(.seconds(1))
             #expect(try await publish(self.draft("/a"), self.draft("/b")) == [])
-            #expect(try await publish(self.draft("/a"), self.draft("/b", "other")) == published("/b"))
+            #expect(
+                try await publish(self.draft("/a"), self.draft("/b", "other"))
+                    == [.changed(uid: world.uid, di: world.di, hrefs: ["/b"])])
+            #expect(
+                try await publish(self.draft("/b"), self.draft("/c")) == published("/c") + [
+                    .changed(uid: world.uid, di: world.di, hrefs: ["/b"])
+                ])
             // What has expired was not to be found, swept or not.
             world.clock.advance(.seconds(61))
             #expect(try await publish(self.draft("/a")) == published("/a"))

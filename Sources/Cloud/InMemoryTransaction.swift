@@ -144,7 +144,7 @@ extension InMemoryTransaction {
         for device in self.state.devices.values.sorted(by: { $0.di < $1.di })
         where device.uid == uid && (devices.isEmpty || devices.contains(device.di)) && rows.count < limit {
             if let after, device.di < after.di { continue }
-            for link in self.links(of: device.di) where link.expiresAt.map({ now < $0 }) ?? true {
+            for link in self.links(of: device.di) where !link.isOver(at: now) {
                 if let after, device.di == after.di, link.ins <= after.ins { continue }
                 rows.append((device.di, link))
             }
@@ -204,7 +204,7 @@ extension InMemoryTransaction {
         var count = 0
         for (di, links) in self.state.links {
             for link in links.values where count < limit {
-                guard let expiresAt = link.expiresAt, expiresAt <= now else { continue }
+                guard link.isOver(at: now) else { continue }
                 self.state.links[di]?[link.ins] = nil
                 count += 1
             }

@@ -38,16 +38,9 @@ extension DeviceConnection {
         case .begin(let waited):
             if waited > .zero { self.context.metrics.signInWaited(waited) }
             guard self.connection != nil else { return self.context.signIns.done() }
-            self.askedAt = self.context.sessions.revision
-            self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
-                this.context.signIns.done()
-                this.identityAnswered(response.fromRegistry)
-            }
+            self.askRegistry(request, id: id) { $0.context.signIns.done() }
         case .beginAside:
-            self.askedAt = self.context.sessions.revision
-            self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
-                this.identityAnswered(response.fromRegistry)
-            }
+            self.askRegistry(request, id: id) { _ in }
         case .late:
             self.context.metrics.signInUnprocessed()
             self.logger.debug(
@@ -55,6 +48,17 @@ extension DeviceConnection {
             let text = "more devices sign in than the registry can take now: try again"
             self.identityAnswered(
                 Response(.serviceUnavailable, diagnostic: text, maxAge: .random(in: SignIns.maxAge)))
+        }
+    }
+
+    /// - Parameter answered: called before the answer is acted on.
+    private func askRegistry(
+        _ request: Request, id: IncomingID, answered: @escaping @Sendable (DeviceConnection) -> Void
+    ) {
+        self.askedAt = self.context.sessions.revision
+        self.ask(self.context.registry, self.annotated(request, id: id)) { this, response in
+            answered(this)
+            this.identityAnswered(response.fromRegistry)
         }
     }
 }

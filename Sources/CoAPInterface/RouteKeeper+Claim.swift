@@ -49,11 +49,11 @@ extension RouteKeeper {
     /// The session of a ticket is in the table.
     func began(_ ticket: RouteTicket) {
         let entry = RouteSweep.Entry(di: ticket.di, epoch: ticket.epoch)
-        let told = self.state.withLock { state in
+        let listeners = self.state.withLock { state in
             state.sweep.entered(entry, isWritten: ticket.isWritten)
-            return [state.arrivals, state.comebacks].compactMap(\.self)
+            return state.listeners
         }
-        for told in told { told(MovableSession(di: ticket.di, epoch: ticket.epoch)) }
+        for heard in listeners { heard(MovableSession(di: ticket.di, epoch: ticket.epoch)) }
     }
 
     /// Tells a device's owner that it has a session now.

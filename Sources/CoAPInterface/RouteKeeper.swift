@@ -24,10 +24,9 @@ package final class RouteKeeper: Service {
         var wanted: Set<DeviceID> = []
         /// When an owner was told last that a device is contested.
         var contested: [DeviceID: NIODeadline] = [:]
-        /// Is told of sessions that begin, while the pod drains.
-        var arrivals: (@Sendable (MovableSession) -> Void)?
-        /// Is told of sessions that begin, while the pod lives.
-        var comebacks: (@Sendable (MovableSession) -> Void)?
+        var isDraining = false
+        /// Are told of sessions that begin.
+        var listeners: [@Sendable (MovableSession) -> Void] = []
     }
 
     /// How often it looks what is due.
@@ -127,7 +126,7 @@ package final class RouteKeeper: Service {
         let fenceRevision = self.fence.revision
         let isDraining = self.state.withLock { state in
             state.renewalRevision = fenceRevision
-            return state.arrivals != nil
+            return state.isDraining
         }
         let load = PodLoad(
             sessions: sessions, isDraining: isDraining, age: Duration(NIODeadline.now() - self.started))
@@ -147,14 +146,15 @@ package final class RouteKeeper: Service {
     /// - Parameter arrived: is told of each session that begins nevertheless, on any thread.
     func beginDraining(arrived: @escaping @Sendable (MovableSession) -> Void) {
         self.state.withLock { state in
-            state.arrivals = arrived
+            state.isDraining = true
+            state.listeners.append(arrived)
             state.sweep.renewsNow()
         }
     }
 
     /// - Parameter began: is told of each session that begins, on any thread.
     func onSession(_ began: @escaping @Sendable (MovableSession) -> Void) {
-        self.state.withLock { $0.comebacks = began }
+        self.state.withLock { $0.listeners.append(began) }
     }
 
     private func assertAll() {

@@ -150,8 +150,8 @@ final class BalanceSimulation {
         self.pods[index].nextLook = self.now + Rebalancing.look
         let now = self.now
         let shares = self.pods.map { pod in
-            Rebalancing.Share(
-                pod: pod.name, sessions: pod.counted.sessions, isDraining: pod.isDraining,
+            LeasedPod(
+                pod: Cloud.Pod(name: pod.name, address: ""), sessions: pod.counted.sessions, isDraining: pod.isDraining,
                 age: .nanoseconds((now - pod.born).nanoseconds),
                 countAge: .nanoseconds((now - pod.counted.at).nanoseconds))
         }

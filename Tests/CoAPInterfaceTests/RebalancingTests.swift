@@ -10,17 +10,18 @@ struct RebalancingTests {
 
     private static func share(
         _ pod: String, _ sessions: Int, isDraining: Bool = false, age: Int = 3600, countAge: Int = 1
-    ) -> Rebalancing.Share {
-        Rebalancing.Share(
-            pod: pod, sessions: sessions, isDraining: isDraining, age: .seconds(age), countAge: .seconds(countAge))
+    ) -> LeasedPod {
+        LeasedPod(
+            pod: Pod(name: pod, address: ""), sessions: sessions, isDraining: isDraining, age: .seconds(age),
+            countAge: .seconds(countAge))
     }
 
     /// The rule of pod `a` after it saw these shares so often.
     private static func rule(
-        _ shares: [Rebalancing.Share], times: Int = 2, hindrance: Rebalancing.Hindrance? = nil
+        _ shares: [LeasedPod], times: Int = 2, hindrance: Rebalancing.Hindrance? = nil
     ) -> Rebalancing {
         var rule = Rebalancing(pod: "a")
-        let own = shares.first { $0.pod == "a" }?.sessions ?? 0
+        let own = shares.first { $0.pod.name == "a" }?.sessions ?? 0
         for turn in 0..<times {
             rule.looked(
                 at: shares, sessions: own, hindrance: hindrance, now: Self.start + .seconds(2 * Int64(turn)))

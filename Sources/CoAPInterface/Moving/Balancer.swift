@@ -126,15 +126,10 @@ package final class Balancer: Service {
     }
 
     private func looked(at pods: [LeasedPod], hindrance: Rebalancing.Hindrance?, now: NIODeadline) {
-        let shares = pods.map {
-            Rebalancing.Share(
-                pod: $0.pod.name, sessions: $0.sessions, isDraining: $0.isDraining, age: $0.age,
-                countAge: $0.countAge)
-        }
         let sessions = self.keeper.sessions.count
         let (view, isOn, isNews) = self.state.withLock { state in
             state.pods = pods
-            state.rule.looked(at: shares, sessions: sessions, hindrance: hindrance, now: now)
+            state.rule.looked(at: pods, sessions: sessions, hindrance: hindrance, now: now)
             let isOn = state.rule.isOn && state.rule.view.hindrance == nil
             defer { state.wasOn = isOn }
             return (state.rule.view, isOn, isOn != state.wasOn)

@@ -7,17 +7,6 @@ import NIOCore
 /// balancer brings who comes is chance whatever is refused, so a refusal only concentrates the load. What a pod has too
 /// many of it releases, a little at a time, and chance spreads them over all.
 struct Rebalancing {
-    /// What a pod says of itself with its lease.
-    struct Share: Hashable, Sendable {
-        let pod: String
-        let sessions: Int
-        let isDraining: Bool
-        /// How long ago the pod was started.
-        let age: Duration
-        /// How long ago it counted.
-        let countAge: Duration
-    }
-
     /// Why nothing moves though it might.
     enum Hindrance: String, Hashable, Sendable {
         /// A pod drains: its devices are about to change every share.
@@ -104,13 +93,13 @@ struct Rebalancing {
     /// - Parameters:
     ///   - sessions: of this pod, now.
     ///   - hindrance: what the pod itself knows against moving.
-    mutating func looked(at shares: [Share], sessions: Int, hindrance: Hindrance?, now: NIODeadline) {
+    mutating func looked(at shares: [LeasedPod], sessions: Int, hindrance: Hindrance?, now: NIODeadline) {
         self.settle(now: now)
         let counted = shares.filter {
             !$0.isDraining && $0.age >= Self.minimumAge
-                && ($0.pod == self.pod || $0.countAge <= Self.maximumCountAge)
+                && ($0.pod.name == self.pod || $0.countAge <= Self.maximumCountAge)
         }
-        let counts = counted.map { Double($0.pod == self.pod ? sessions : $0.sessions) }
+        let counts = counted.map { Double($0.pod.name == self.pod ? sessions : $0.sessions) }
         let mean = counts.isEmpty ? 0 : counts.reduce(0, +) / Double(counts.count)
         let deviation = counts.map { abs($0 - mean) }.max() ?? 0
         let isOut = deviation > max(0.1 * mean, 3 * mean.squareRoot())
@@ -128,11 +117,11 @@ struct Rebalancing {
         self.view.rate = min(excess / 10, 0.02 * Double(sessions), 500 / Double(counts.count))
     }
 
-    private func hindrance(_ shares: [Share], _ counted: [Share], _ known: Hindrance?) -> Hindrance? {
+    private func hindrance(_ shares: [LeasedPod], _ counted: [LeasedPod], _ known: Hindrance?) -> Hindrance? {
         if shares.contains(where: \.isDraining) { return .draining }
         if let known { return known }
         if self.stickyUntil != nil { return .stickyBalancer }
-        return counted.count > 1 && counted.contains { $0.pod == self.pod } ? nil : .alone
+        return counted.count > 1 && counted.contains { $0.pod.name == self.pod } ? nil : .alone
     }
 
     // MARK: Releases

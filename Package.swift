@@ -230,6 +230,14 @@ let package = Package(
                 nioCore, nioPosix, nioSSL,
                 logging, lifecycle, "coap-gateway", "mock-device",
             ], exclude: ["Peers"]),
+        // What `make chaos` runs, and who judges it.
+        .target(
+            name: "Chaos",
+            dependencies: ["MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments],
+            path: "Tests/Chaos", swiftSettings: strict),
+        .executableTarget(
+            name: "chaos", dependencies: ["Chaos", arguments], path: "Tests/ChaosProgram", swiftSettings: strict),
+        tests("ChaosTests", ["Chaos", "TestSupport", nioCore, nioPosix]),
         tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),
         tests("TidyTests", []),
     ]

@@ -1,0 +1,12 @@
+package import ArgumentParser
+
+/// `chaos`: a cluster, its fleets and its clients, and all that may happen to them.
+package struct ChaosCommand: AsyncParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "chaos",
+        abstract: "Find out whether anybody notices when a cluster changes or breaks.",
+        subcommands: []
+    )
+
+    package init() {}
+}

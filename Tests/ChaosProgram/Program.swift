@@ -1,0 +1,9 @@
+import ArgumentParser
+import Chaos
+
+@main
+enum Program {
+    static func main() async {
+        await ChaosCommand.main()
+    }
+}

@@ -7,8 +7,8 @@ package struct RequestRecord: Codable, Sendable, Hashable {
     package var di: String
     /// `GET` with `?n=…`, or `POST` with `"n"` in the body.
     package var method: String
-    /// When it was to begin by the offered rate, when its first byte was written, when its last came: nanoseconds since
-    /// the machine's start.
+    /// When it was to begin by the offered rate, when its first byte was written, when its last came: nanoseconds
+    /// since the machine's start.
     package var due: Int64
     package var begin: Int64
     package var end: Int64
@@ -19,8 +19,8 @@ package struct RequestRecord: Codable, Sendable, Hashable {
     /// Why there was none: `closed` before the first byte of the answer, `cut` after it, `refused` (no connection),
     /// `late` (nothing within the client's own patience).
     package var broken: String?
-    /// What the device said in its answer: who it is, the mark it was given, how often it was asked, and the mark of the
-    /// last POST it took (which, in the answer to a POST, is that POST's own).
+    /// What the device said in its answer: who it is, the mark it was given, how often it was asked, and the mark of
+    /// the last POST it took (which, in the answer to a POST, is that POST's own).
     package var answeredBy: String?
     package var answeredMark: Int?
     package var served: Int?

@@ -233,7 +233,9 @@ let package = Package(
         // What `make chaos` runs, and who judges it.
         .target(
             name: "Chaos",
-            dependencies: ["MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments],
+            dependencies: [
+                "MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments, signals,
+            ],
             path: "Tests/Chaos", swiftSettings: strict),
         .executableTarget(
             name: "chaos", dependencies: ["Chaos", arguments], path: "Tests/ChaosProgram", swiftSettings: strict),

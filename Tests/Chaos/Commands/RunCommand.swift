@@ -1,0 +1,101 @@
+package import ArgumentParser
+import Foundation
+import Glibc
+import UnixSignals
+
+/// `chaos run`: what `make chaos` does, in the namespaces that scripts/chaos made.
+package struct RunCommand: AsyncParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run a cluster, change and break it under load, and judge what was seen.",
+        discussion: """
+            To be called by scripts/chaos, which makes the network it needs. Ends with status 0 if nobody noticed what \
+            nobody may notice, 1 if somebody did, 2 if the run could not be finished or judged.
+
+            PHASES
+            \(Phase.Name.allCases.map { "  \($0.rawValue)\($0.isPlanned ? "" : " (an accident)")" }
+                .joined(separator: "\n"))
+            """
+    )
+
+    @Option(help: .init("How many devices, 20 to 100000 (default: 10000).", valueName: "count"))
+    var devices: Int = 10_000
+
+    @Option(help: .init("HTTP requests a second, 1 to 10000 (default: 1000).", valueName: "count"))
+    var rate: Int = 1000
+
+    @Option(help: .init("With how many pods to begin, 1 to 8 (default: 2).", valueName: "count"))
+    var pods: Int = 2
+
+    @Option(help: .init("Devices that begin in a second, at first (default: 200).", valueName: "count"))
+    var ramp: Int = 200
+
+    @Option(help: .init("Only these phases, in this order, with commas (default: all).", valueName: "names"))
+    var phases: String?
+
+    @Option(help: .init("Repeat the chances of an earlier run; each tells its own.", valueName: "number"))
+    var seed: UInt64?
+
+    @Option(help: .init("Where coap-gateway, mock-device and chaos are.", valueName: "folder"))
+    var products: String
+
+    @Option(help: .init("A new folder for histories, logs and the drawing.", valueName: "folder"))
+    var place: String
+
+    package init() {}
+
+    package func validate() throws {
+        for (value, range, flag) in [
+            (self.devices, 20...100_000, "--devices"), (self.rate, 1...10_000, "--rate"), (self.pods, 1...8, "--pods"),
+            (self.ramp, 1...10_000, "--ramp"),
+        ] where !range.contains(value) {
+            throw ValidationError("\(flag) is \(value); it is \(range.lowerBound) to \(range.upperBound)")
+        }
+        _ = try self.chosenPhases()
+    }
+
+    private func chosenPhases() throws -> [Phase.Name] {
+        guard let phases = self.phases else { return Phase.Name.allCases }
+        return try phases.split(separator: ",").map { word in
+            guard let name = Phase.Name(rawValue: String(word)) else {
+                throw ValidationError("There is no phase \"\(word)\"; --help lists them")
+            }
+            return name
+        }
+    }
+
+    package func run() async throws {
+        let seed = self.seed ?? .random(in: 1...999_999)
+        var plan = RunPlan(place: self.place, products: self.products, seed: seed)
+        plan.devices = self.devices
+        plan.rate = Double(self.rate)
+        plan.pods = self.pods
+        plan.ramp = self.ramp
+        plan.phases = try self.chosenPhases()
+        do {
+            let run = try ChaosRun(plan) { print($0) }
+            print("\(self.devices) devices, \(self.rate) requests a second, seed \(seed), in \(self.place)")
+            try await Self.untilSignal { try await run.run() }
+        } catch {
+            print("The run was not finished: \(error)")
+            throw ExitCode(2)
+        }
+    }
+
+    /// Runs `body`; Ctrl-C or SIGTERM cancels it.
+    private static func untilSignal(_ body: @escaping @Sendable () async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await body()
+                return true
+            }
+            group.addTask {
+                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) { return false }
+                return true
+            }
+            let isDone = try await group.next() ?? true
+            group.cancelAll()
+            if !isDone { throw RunError("A signal came.") }
+        }
+    }
+}

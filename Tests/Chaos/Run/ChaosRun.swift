@@ -1,0 +1,56 @@
+import Foundation
+
+/// A run from its first process to its last.
+package struct ChaosRun: Sendable {
+    private let plan: RunPlan
+    private let log: RunLog
+
+    package init(_ plan: RunPlan, tell: @escaping @Sendable (String) -> Void) throws {
+        self.plan = plan
+        for folder in ["", "/logs", "/bin"] {
+            try FileManager.default.createDirectory(
+                atPath: plan.place + folder, withIntermediateDirectories: true)
+        }
+        // One executable is every program, by the name it is called by.
+        for program in RunProcess.Program.allCases {
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(plan.place)/bin/\(program.rawValue)", withDestinationPath: "\(plan.products)/coap-gateway")
+        }
+        self.log = try RunLog(path: "\(plan.place)/run.jsonl", tell: tell)
+    }
+
+    /// Does everything, and leaves the files for the judge. Whatever happens, what was started is ended by the end of
+    /// the process namespace this runs in.
+    package func run() async throws {
+        let network = try await Network()
+        let cluster = try await RunCluster(self.plan, network: network, log: self.log)
+        let watch = SessionWatch(cluster, log: self.log)
+        self.log.note(.begun) { $0.devices = self.plan.devices }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await cluster.balance() }
+            group.addTask { await watch.run() }
+            try await self.perform(cluster, watch, network)
+            group.cancelAll()
+        }
+        try await cluster.stopAll()
+    }
+
+    private func perform(_ cluster: RunCluster, _ watch: SessionWatch, _ network: Network) async throws {
+        let programs: [(RunProcess.Program, Int)] = [
+            (.registry, self.plan.registries), (.coapInterface, self.plan.pods), (.northbound, self.plan.northbounds),
+        ]
+        for (program, count) in programs {
+            try await cluster.isKnown(cluster.start(count, program))
+            self.log.say("\(count) of \(program.rawValue) serve")
+        }
+        let clients = RunClients(self.plan, cluster: cluster, host: try await network.host("clients"))
+        try await clients.startFleets()
+        let schedule = Schedule(plan: self.plan, cluster: cluster, watch: watch, log: self.log)
+        try await schedule.recovered()
+        try await clients.startTraffic()
+        try await schedule.run()
+        try await clients.stopTraffic()
+        self.log.note(.over)
+        try await clients.stopFleets()
+    }
+}

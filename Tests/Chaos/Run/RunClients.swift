@@ -1,0 +1,121 @@
+import Foundation
+import Glibc
+import TestServers
+import TestSupport
+
+/// All who are outside: the fleets and the HTTP traffic, on one host, each a process of its own.
+actor RunClients {
+    private let plan: RunPlan
+    private let cluster: RunCluster
+    private let host: Host
+    private var fleets: [(name: String, process: Subprocess)] = []
+    private var relay: Subprocess?
+    private var traffic: Subprocess?
+    /// What the traffic asks with, a line a fleet: prefix, number of devices, token.
+    private var tokens: [String] = []
+
+    init(_ plan: RunPlan, cluster: RunCluster, host: Host) {
+        self.plan = plan
+        self.cluster = cluster
+        self.host = host
+    }
+
+    // MARK: Devices
+
+    func startFleets() async throws {
+        let coap = self.cluster.service(.coapInterface)
+        let http = self.cluster.service(.northbound)
+        if self.plan.fleets.contains(where: \.isFar) {
+            self.relay = try self.launch(
+                [
+                    "\(self.plan.products)/chaos", "relay", "--listen", "\(self.host.address):\(Self.relayPort)",
+                    "--target", "\(coap.address):\(coap.port)", "--delay", "500ms",
+                ], log: "relay")
+        }
+        for fleet in self.plan.fleets {
+            let mediator = try await self.provision(fleet)
+            let address = fleet.isFar ? (self.host.address, Self.relayPort) : coap
+            let process = try self.launch(
+                [
+                    "\(self.plan.products)/mock-device", "run", "--address", "\(address.0):\(address.1)",
+                    "--northbound", "http://\(http.address):\(http.port)", "--mediator-token", mediator,
+                    "--profile", fleet.profile, "--devices", "\(fleet.devices)", "--prefix", fleet.prefix,
+                    "--rate", "\(max(1, self.plan.ramp * fleet.devices / self.plan.devices))/s",
+                    "--delay-share", "5%", "--delay", "2s", "--seed", "\(self.plan.seed)",
+                    "--history", "\(self.plan.place)/fleet-\(fleet.name).jsonl",
+                    "--report", "\(self.plan.place)/logs/fleet-\(fleet.name).json",
+                ], log: "fleet-\(fleet.name)")
+            self.fleets.append((fleet.name, process))
+        }
+    }
+
+    private static let relayPort = 5700
+
+    /// A user, what provisions their devices, and what asks for them.
+    /// - Returns: the mediator's token.
+    private func provision(_ fleet: RunPlan.Fleet) async throws -> String {
+        let cloud = Cloud(http: self.cluster.http)
+        let owner = try await cloud.owner(fleet.name)
+        let code = try await cloud.clientCode("\(fleet.name)-app", mediator: owner.mediator)
+        let answer = try await cloud.http.post(
+            "/oic/sec/account",
+            "{\"uid\": \"\(fleet.name)\", \"di\": \"\(fleet.name)-app\", \"accesstoken\": \"\(code)\"}")
+        guard answer.status == 200, let token = answer.member("accesstoken") else {
+            throw RunError("The client of \(fleet.name) got no token: \(answer.status) \(answer.text)")
+        }
+        self.tokens.append("\(fleet.prefix) \(fleet.devices) \(token)")
+        return owner.mediator
+    }
+
+    private struct Cloud: CloudUnderTest {
+        let http: HTTPTestClient
+
+        func connect() async throws -> ScriptedPeer {
+            throw RunError("The run itself has no device; its fleets do.")
+        }
+    }
+
+    // MARK: Clients
+
+    func startTraffic() throws {
+        let file = "\(self.plan.place)/tokens"
+        guard
+            FileManager.default.createFile(
+                atPath: file, contents: Data(self.tokens.joined(separator: "\n").utf8),
+                attributes: [.posixPermissions: 0o600])
+        else { throw RunError("\(file) cannot be written.") }
+        let http = self.cluster.service(.northbound)
+        self.traffic = try self.launch(
+            [
+                "\(self.plan.products)/chaos", "traffic", "--url", "http://\(http.address):\(http.port)",
+                "--token-file", file, "--rate", "\(self.plan.rate)", "--connections", "\(self.plan.connections)",
+                "--posts", "30%", "--history", "\(self.plan.place)/traffic.jsonl", "--seed", "\(self.plan.seed)",
+            ], log: "traffic")
+    }
+
+    func stopTraffic() async throws {
+        guard let traffic = self.traffic else { return }
+        self.traffic = nil
+        traffic.signal(SIGTERM)
+        let status = await traffic.ended(patience: 90).status
+        guard status == 0 else {
+            throw RunError("The traffic ended with \(status): see logs/traffic.log in the run's folder.")
+        }
+    }
+
+    func stopFleets() async throws {
+        for fleet in self.fleets { fleet.process.signal(SIGTERM) }
+        for fleet in self.fleets {
+            let status = await fleet.process.ended(patience: 60).status
+            guard status == 0 else {
+                throw RunError("The fleet \(fleet.name) ended with \(status): see logs/fleet-\(fleet.name).log.")
+            }
+        }
+        self.fleets = []
+        self.relay?.signal(SIGTERM)
+    }
+
+    private func launch(_ words: [String], log: String) throws -> Subprocess {
+        try RunProcess.launch(words, on: self.host, log: "\(self.plan.place)/logs/\(log).log")
+    }
+}

@@ -1,0 +1,189 @@
+import Foundation
+import Glibc
+import TestServers
+import TestSupport
+
+/// The cluster of a run: its servers on the router, each of its programs on a host of its own, and a balancer in front
+/// of each kind.
+actor RunCluster {
+    private let plan: RunPlan
+    private let log: RunLog
+    private let network: Network
+    private let database: MariaDBServer
+    let redis: RunRedis
+    private var processes: [RunProcess] = []
+    private var numbers: [RunProcess.Program: Int] = [:]
+    private let balancers: [RunProcess.Program: BlindBalancer]
+    private let settings: [RunProcess.Program: [String: String]]
+
+    init(_ plan: RunPlan, network: Network, log: RunLog) async throws {
+        self.plan = plan
+        self.log = log
+        self.network = network
+        let redisAddress = try await network.ownAddress(1)
+        let databaseAddress = try await network.ownAddress(2)
+        self.redis = try await RunRedis(address: redisAddress)
+        self.database = try await MariaDBServer(options: ["--bind-address=\(databaseAddress)"])
+        var balancers: [RunProcess.Program: BlindBalancer] = [:]
+        for program in RunProcess.Program.allCases {
+            let service = Service(
+                name: program.rawValue, address: "10.91.255.\(program.serviceNumber)", port: program.port)
+            balancers[program] = BlindBalancer(
+                service, network: network, seed: plan.seed &+ UInt64(program.serviceNumber), note: { log.note($0) })
+        }
+        self.balancers = balancers
+        let secret = Self.randomKey()
+        let common = [
+            "CLUSTER_SECRET": secret, "CACHE_URI": "\(redisAddress):\(self.redis.port)", "EVENT_LOOPS": "1",
+            "REGISTRY": "10.91.255.\(RunProcess.Program.registry.serviceNumber):5688",
+        ]
+        self.settings = [
+            .registry: common.merging([
+                "DB_URI": "@tcp(\(databaseAddress):\(self.database.port))/", "DB_NAME": try await
+                    self.database.createDatabase(),
+                "DB_USERNAME": MariaDBServer.user, "DB_PASSWORD": MariaDBServer.password,
+                "TOKEN_SEAL_KEY": Self.randomKey(), "SID": UUID().uuidString.lowercased(), "ACCESS_LOG": "errors",
+            ]) { $1 },
+            .northbound: common.merging(["REGISTRATION": "open", "ACCESS_LOG": "errors"]) { $1 },
+            // The judge reads at level debug who wrote what to whom under which epoch.
+            .coapInterface: common.merging(["LOG_LEVEL": "debug", "ACCESS_LOG": "off"]) { $1 },
+        ]
+    }
+
+    private static func randomKey() -> String {
+        Data((0..<32).map { _ in UInt8.random(in: .min ... .max) }).base64EncodedString()
+    }
+
+    /// Where everybody reaches the programs of a kind.
+    nonisolated func service(_ program: RunProcess.Program) -> (address: String, port: Int) {
+        ("10.91.255.\(program.serviceNumber)", program.port)
+    }
+
+    nonisolated var http: HTTPTestClient {
+        let service = self.service(.northbound)
+        return HTTPTestClient(host: service.address, port: service.port)
+    }
+
+    /// Looks after members until the task is cancelled.
+    nonisolated func balance() async {
+        await withTaskGroup(of: Void.self) { group in
+            for balancer in self.balancers.values { group.addTask { await balancer.run() } }
+        }
+    }
+
+    // MARK: Processes
+
+    func running(_ program: RunProcess.Program) -> [RunProcess] {
+        self.processes.filter { $0.program == program }
+    }
+
+    /// Starts so many, and waits until they are ready.
+    @discardableResult
+    func start(_ count: Int, _ program: RunProcess.Program) async throws -> [RunProcess] {
+        var started: [RunProcess] = []
+        for _ in 0..<count { started.append(try await self.startOne(program)) }
+        for process in started {
+            try await Patience.until("\(process.name) is ready", within: .seconds(60)) {
+                (try? await process.admin.get("/readyz").status) == 200
+            }
+            self.log.note(.ready) { $0.process = process.name }
+        }
+        return started
+    }
+
+    private func startOne(_ program: RunProcess.Program) async throws -> RunProcess {
+        let number = (self.numbers[program] ?? 0) + 1
+        self.numbers[program] = number
+        let name = "\(program.prefix)-\(number)"
+        let host = try await self.network.host(name)
+        let environment = (self.settings[program] ?? [:]).merging([
+            "POD_NAME": name, "BIND_ADDRESS": host.address, "POD_IP": host.address,
+        ]) { $1 }
+        let process = try RunProcess(
+            program, name: name, on: host, executable: "\(self.plan.place)/bin/\(program.rawValue)",
+            environment: environment, log: "\(self.plan.place)/logs/\(name).log")
+        self.processes.append(process)
+        self.log.note(.started) {
+            $0.process = name
+            $0.program = program.rawValue
+        }
+        await self.balancers[program]?.add(
+            name: name, address: host.address, port: program.port, readiness: (host.address, RunProcess.adminPort))
+        return process
+    }
+
+    /// Waits until the balancer has learnt of them.
+    func isKnown(_ members: [RunProcess]) async throws {
+        guard let program = members.first?.program, let balancer = self.balancers[program] else { return }
+        try await Patience.until("the balancer knows \(members.map(\.name))", within: .seconds(60)) {
+            Set(await balancer.members).isSuperset(of: members.map(\.name))
+        }
+    }
+
+    /// Tells them to stop, all at once, and waits for their ends.
+    func stop(_ stopped: [RunProcess]) async throws {
+        for process in stopped {
+            self.log.note(.stopping) { $0.process = process.name }
+            process.signal(SIGTERM)
+        }
+        for process in stopped {
+            // The grace period of k8s/.
+            let status = await process.ended(patience: 90)
+            await self.left(process, status: status)
+        }
+    }
+
+    func kill(_ process: RunProcess) async {
+        self.log.note(.killed) { $0.process = process.name }
+        process.signal(SIGKILL)
+        let status = await process.ended(patience: 10)
+        await self.left(process, status: status)
+    }
+
+    private func left(_ process: RunProcess, status: Int) async {
+        self.processes.removeAll { $0 === process }
+        self.log.note(.ended) {
+            $0.process = process.name
+            $0.status = status
+        }
+        await self.balancers[process.program]?.forget(process.name)
+    }
+
+    func stopAll() async throws {
+        for program in [RunProcess.Program.northbound, .coapInterface, .registry] {
+            try await self.stop(self.running(program))
+        }
+        await self.redis.stop()
+        await self.database.kill()
+    }
+
+    // MARK: Harm
+
+    nonisolated func stallDatabase(for time: Int64) async throws {
+        self.database.pause()
+        defer { self.database.resume() }
+        try await Patience.pass(.seconds(time))
+    }
+
+    func cut(_ process: RunProcess) async throws {
+        try await self.network.cut(process.host, from: self.redis.address)
+        self.log.note(.cut) { $0.process = process.name }
+    }
+
+    func mend(_ process: RunProcess) async throws {
+        try await self.network.mend(process.host, self.redis.address)
+        self.log.note(.mended) { $0.process = process.name }
+    }
+
+    func lose(_ share: Double, at process: RunProcess) async throws {
+        try await self.network.lose(share, at: process.host)
+    }
+
+    func reset(_ share: Double, at process: RunProcess) async throws {
+        try await self.network.reset(share, at: process.host, port: process.program.port)
+    }
+
+    func heal(_ process: RunProcess) async throws {
+        try await self.network.heal(process.host)
+    }
+}

@@ -1,0 +1,100 @@
+/// How large a run is, and what it is made of.
+package struct RunPlan: Sendable {
+    package var devices = 2000
+    /// Requests a second.
+    package var rate = 300.0
+    package var pods = 2
+    package var northbounds = 2
+    package var registries = 2
+    /// Devices that begin in a second.
+    package var ramp = 200
+    /// What happens, in this order.
+    package var phases: [Phase.Name] = Phase.Name.allCases
+    /// For everything that is left to chance.
+    package var seed: UInt64
+    /// The folder of this run.
+    package var place: String
+    /// The folder with `coap-gateway`, `mock-device` and `chaos`.
+    package var products: String
+
+    package init(place: String, products: String, seed: UInt64) {
+        self.place = place
+        self.products = products
+        self.seed = seed
+    }
+
+    /// One fleet of the run: a process with devices of one kind.
+    struct Fleet: Sendable, Hashable {
+        let name: String
+        let profile: String
+        let devices: Int
+        /// Its devices are so far away that each byte takes half a second.
+        let isFar: Bool
+
+        /// Its devices are called so, and a number behind it.
+        var prefix: String { "\(self.name)-" }
+    }
+
+    /// Four of five devices behave like the reference stack. A few of the others are far away. Each fleet is a user's,
+    /// and no user has so many devices that their requests in flight reach the bound there is for one owner.
+    var fleets: [Fleet] {
+        let far = min(50, self.devices / 20)
+        let libcoap = self.devices / 20
+        let reference = self.devices * 4 / 5
+        let parts = (reference + Self.maximumOfUser - 1) / Self.maximumOfUser
+        let references = (0..<parts).map { part in
+            Fleet(
+                name: "reference\(part + 1)", profile: "reference",
+                devices: reference * (part + 1) / parts - reference * part / parts, isFar: false)
+        }
+        let others = [
+            Fleet(name: "libcoap", profile: "libcoap", devices: libcoap, isFar: false),
+            Fleet(name: "far", profile: "polite", devices: far, isFar: true),
+            Fleet(name: "polite", profile: "polite", devices: self.devices - reference - libcoap - far, isFar: false),
+        ]
+        return (references + others).filter { $0.devices > 0 }
+    }
+
+    private static let maximumOfUser = 2000
+
+    /// Connections that are open at all times, to the one address that the clients know.
+    var connections: Int { max(64, Int(self.rate) / 10) }
+}
+
+/// Something that is done to the cluster.
+package enum Phase {
+    package enum Name: String, Sendable, CaseIterable {
+        /// Nothing: for comparison, and until sessions are old enough to be moved.
+        case steady
+        /// Twice as many pods.
+        case double
+        /// All pods are replaced at once, as a Deployment with `maxSurge: 100 %` does.
+        case roll
+        case rollNorthbound = "roll-northbound"
+        case rollRegistry = "roll-registry"
+        /// SIGKILL, and a new pod in its place.
+        case kill
+        /// A pod stands still for longer than its lease.
+        case freeze
+        /// Redis forgets everything.
+        case redisEmpty = "redis-empty"
+        /// The database answers nothing for a while.
+        case mysqlStall = "mysql-stall"
+        /// A pod does not reach Redis, and everybody else.
+        case cut
+        /// A pod's network loses every tenth packet, then breaks connections.
+        case weather
+        /// Half as many pods.
+        case halve
+        /// Nothing: all is as it was.
+        case calm
+
+        /// Nobody may notice.
+        package var isPlanned: Bool {
+            switch self {
+            case .steady, .double, .roll, .rollNorthbound, .rollRegistry, .halve, .calm: true
+            case .kill, .freeze, .redisEmpty, .mysqlStall, .cut, .weather: false
+            }
+        }
+    }
+}

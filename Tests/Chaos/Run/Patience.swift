@@ -4,9 +4,9 @@ import NIOPosix
 /// How a run waits: some time, or until something is so.
 enum Patience {
     /// A phase lasts so long.
-    static func pass(_ time: TimeAmount) async throws {
+    static func pass(_ time: Duration) async throws {
         try Task.checkCancellation()
-        try await MultiThreadedEventLoopGroup.singleton.any().scheduleTask(in: time) {}.futureResult.get()
+        try await MultiThreadedEventLoopGroup.singleton.any().scheduleTask(in: TimeAmount(time)) {}.futureResult.get()
     }
 
     /// Looks five times a second, until it is so.

@@ -27,9 +27,11 @@ package struct ChaosRun: Sendable {
         let watch = SessionWatch(cluster, log: self.log)
         self.log.note(.begun) { $0.devices = self.plan.devices }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await cluster.balance() }
+            group.addTask { try await cluster.balance() }
             group.addTask { await watch.run() }
-            try await self.perform(cluster, watch, network)
+            group.addTask { try await self.perform(cluster, watch, network) }
+            // The first two go on for ever, unless something is wrong.
+            try await group.next()
             group.cancelAll()
         }
         try await cluster.stopAll()

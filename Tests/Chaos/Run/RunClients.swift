@@ -23,8 +23,8 @@ actor RunClients {
     // MARK: Devices
 
     func startFleets() async throws {
-        let coap = self.cluster.service(.coapInterface)
-        let http = self.cluster.service(.northbound)
+        let coap = RunProcess.Program.coapInterface.service
+        let http = RunProcess.Program.northbound.service
         if self.plan.fleets.contains(where: \.isFar) {
             self.relay = try self.launch(
                 [
@@ -34,7 +34,7 @@ actor RunClients {
         }
         for fleet in self.plan.fleets {
             let mediator = try await self.provision(fleet)
-            let address = fleet.isFar ? (self.host.address, Self.relayPort) : coap
+            let address = fleet.isFar ? (self.host.address, Self.relayPort) : (coap.address, coap.port)
             let process = try self.launch(
                 [
                     "\(self.plan.products)/mock-device", "run", "--address", "\(address.0):\(address.1)",
@@ -84,7 +84,7 @@ actor RunClients {
                 atPath: file, contents: Data(self.tokens.joined(separator: "\n").utf8),
                 attributes: [.posixPermissions: 0o600])
         else { throw RunError("\(file) cannot be written.") }
-        let http = self.cluster.service(.northbound)
+        let http = RunProcess.Program.northbound.service
         self.traffic = try self.launch(
             [
                 "\(self.plan.products)/chaos", "traffic", "--url", "http://\(http.address):\(http.port)",

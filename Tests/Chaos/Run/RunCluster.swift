@@ -26,16 +26,15 @@ actor RunCluster {
         self.database = try await MariaDBServer(options: ["--bind-address=\(databaseAddress)"])
         var balancers: [RunProcess.Program: BlindBalancer] = [:]
         for program in RunProcess.Program.allCases {
-            let service = Service(
-                name: program.rawValue, address: "10.91.255.\(program.serviceNumber)", port: program.port)
             balancers[program] = BlindBalancer(
-                service, network: network, seed: plan.seed &+ UInt64(program.serviceNumber), note: { log.note($0) })
+                service: program.service, network: network, seed: plan.seed ^ UInt64(program.port),
+                note: { log.note($0) })
         }
         self.balancers = balancers
         let secret = Self.randomKey()
         let common = [
             "CLUSTER_SECRET": secret, "CACHE_URI": "\(redisAddress):\(self.redis.port)", "EVENT_LOOPS": "1",
-            "REGISTRY": "10.91.255.\(RunProcess.Program.registry.serviceNumber):5688",
+            "REGISTRY": "\(RunProcess.Program.registry.service.address):\(RunProcess.Program.registry.port)",
         ]
         self.settings = [
             .registry: common.merging([
@@ -54,20 +53,16 @@ actor RunCluster {
         Data((0..<32).map { _ in UInt8.random(in: .min ... .max) }).base64EncodedString()
     }
 
-    /// Where everybody reaches the programs of a kind.
-    nonisolated func service(_ program: RunProcess.Program) -> (address: String, port: Int) {
-        ("10.91.255.\(program.serviceNumber)", program.port)
-    }
-
     nonisolated var http: HTTPTestClient {
-        let service = self.service(.northbound)
+        let service = RunProcess.Program.northbound.service
         return HTTPTestClient(host: service.address, port: service.port)
     }
 
     /// Looks after members until the task is cancelled.
-    nonisolated func balance() async {
-        await withTaskGroup(of: Void.self) { group in
-            for balancer in self.balancers.values { group.addTask { await balancer.run() } }
+    nonisolated func balance() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for balancer in self.balancers.values { group.addTask { try await balancer.run() } }
+            try await group.waitForAll()
         }
     }
 
@@ -115,9 +110,8 @@ actor RunCluster {
     /// Waits until the balancer has learnt of them.
     func isKnown(_ members: [RunProcess]) async throws {
         guard let program = members.first?.program, let balancer = self.balancers[program] else { return }
-        try await Patience.until("the balancer knows \(members.map(\.name))", within: .seconds(60)) {
-            Set(await balancer.members).isSuperset(of: members.map(\.name))
-        }
+        let names = members.map(\.name)
+        try await balancer.waitUntil { Set($0).isSuperset(of: names) }
     }
 
     /// Tells them to stop, all at once, and waits for their ends.

@@ -22,12 +22,12 @@ package final class RunProcess: Sendable {
             }
         }
 
-        /// The addresses of the services in front of them end with it.
-        var serviceNumber: Int {
+        /// Where everybody else reaches them.
+        var service: Service {
             switch self {
-            case .coapInterface: 1
-            case .northbound: 2
-            case .registry: 3
+            case .coapInterface: Service(self.rawValue, number: 1, port: self.port)
+            case .northbound: Service(self.rawValue, number: 2, port: self.port)
+            case .registry: Service(self.rawValue, number: 3, port: self.port)
             }
         }
     }

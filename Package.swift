@@ -237,7 +237,7 @@ let package = Package(
             path: "Tests/Chaos", swiftSettings: strict),
         .executableTarget(
             name: "chaos", dependencies: ["Chaos", arguments], path: "Tests/ChaosProgram", swiftSettings: strict),
-        tests("ChaosTests", ["Chaos", "TestSupport", nioCore, nioPosix]),
+        tests("ChaosTests", ["Chaos", "TestServers", "TestSupport", nioCore, nioPosix, "chaos"]),
         tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),
         tests("TidyTests", []),
     ]

@@ -239,7 +239,7 @@ let package = Package(
             path: "Tests/Chaos", swiftSettings: strict),
         .executableTarget(
             name: "chaos", dependencies: ["Chaos", arguments], path: "Tests/ChaosProgram", swiftSettings: strict),
-        tests("ChaosTests", ["Chaos", "TestSupport", nioCore, nioPosix]),
+        tests("ChaosTests", ["Chaos", "TestServers", "TestSupport", nioCore, nioEmbedded, nioPosix, "chaos"]),
         tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),
         tests("TidyTests", []),
     ]

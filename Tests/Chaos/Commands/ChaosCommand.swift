@@ -5,7 +5,10 @@ package struct ChaosCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "chaos",
         abstract: "Find out whether anybody notices when a cluster changes or breaks.",
-        subcommands: [RunCommand.self, EchoCommand.self]
+        subcommands: [
+            RunCommand.self, TrafficCommand.self, RelayCommand.self, EchoCommand.self, AskCommand.self,
+            NetworkTrialCommand.self,
+        ]
     )
 
     package init() {}

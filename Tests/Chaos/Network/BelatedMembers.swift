@@ -28,6 +28,9 @@ struct BelatedMembers: Sendable {
     /// In the balancer's eyes, by name.
     var members: [String] { self.table.filter(\.value.isKnown).keys.sorted() }
 
+    /// Whether there is nobody left to tell of.
+    var isEmpty: Bool { self.table.isEmpty }
+
     /// When something is to be learnt next.
     var nextNews: Duration? { self.table.values.compactMap { $0.news.first?.at }.min() }
 

@@ -25,6 +25,10 @@ final class NamingServer: Sendable {
         return NamingServer(listener)
     }
 
+    func stop() async throws {
+        try await self.listener.close()
+    }
+
     /// Returns once it has stopped.
     func over() async throws {
         try await self.listener.closeFuture.get()

@@ -234,12 +234,17 @@ let package = Package(
         .target(
             name: "Chaos",
             dependencies: [
-                "MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments, signals,
+                "CBOR", "OCF", "MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments,
+                signals,
             ],
             path: "Tests/Chaos", swiftSettings: strict),
         .executableTarget(
             name: "chaos", dependencies: ["Chaos", arguments], path: "Tests/ChaosProgram", swiftSettings: strict),
-        tests("ChaosTests", ["Chaos", "TestServers", "TestSupport", nioCore, nioEmbedded, nioPosix, "chaos"]),
+        tests(
+            "ChaosTests",
+            [
+                "Chaos", "MockDevice", "TestServers", "TestSupport", nioCore, nioEmbedded, nioPosix, nioHTTP1, "chaos",
+            ]),
         tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),
         tests("TidyTests", []),
     ]

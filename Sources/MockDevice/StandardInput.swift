@@ -109,7 +109,7 @@ struct InputError: Error, CustomStringConvertible {
 }
 
 /// What the operating system says about an error number.
-func systemMessage(_ number: CInt) -> String {
+package func systemMessage(_ number: CInt) -> String {
     strerror(number).map { String(cString: $0) } ?? "error \(number)"
 }
 

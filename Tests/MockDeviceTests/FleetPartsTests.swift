@@ -78,10 +78,28 @@ struct FleetPartsTests {
         #expect(second.bodyMark == 12)
         #expect(second.queryMark == "q")
         #expect(
-            try self.item(second) == .map(["value": true, "brightness": 7, "di": "fleet-1", "served": 2, "n": 12]))
+            try self.item(second)
+                == .map(["value": true, "brightness": 7, "di": "fleet-1", "served": 2, "last": 12, "n": 12]))
         let other = light.respond(to: Request(.get, path: ["light", "3"]), di: "fleet-1")
         #expect(try self.item(other)["value"] == true)
         #expect(light.served == 3)
+    }
+
+    @Test("The light says which POST it took last: one that was refused, had no mark or was a GET is none")
+    func lastMark() throws {
+        var light = FleetLight()
+        var last: [DataItem?] = []
+        for request in [
+            Request(.get, path: ["light"], queries: ["n=1"]), self.post(["brightness": 1]),
+            self.post(["brightness": 2, "n": 2]), self.post(["brightness": 101, "n": 3]),
+            self.post(["brightness": 4]), Request(.get, path: ["light"], queries: ["n=5"]),
+            self.post(["brightness": 6, "n": "six"]),
+        ] {
+            let answer = light.respond(to: request, di: "a")
+            last.append(answer.response.code.isSuccess ? try self.item(answer)["last"] : nil)
+        }
+        #expect(last == [nil, nil, 2, nil, 2, 2, "six"])
+        #expect(try DataItem(decoding: #require(light.change(di: "a").payload))["last"] == "six")
     }
 
     @Test("What the light cannot do is refused, and still told apart")

@@ -89,12 +89,6 @@ package enum ConformanceReport {
     }
 }
 
-extension String {
-    fileprivate func padded(_ width: Int) -> String {
-        self + String(repeating: " ", count: max(0, width - self.count))
-    }
-}
-
 extension Duration {
     /// "1.234".
     fileprivate var inSeconds: String {

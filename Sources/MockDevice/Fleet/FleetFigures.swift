@@ -1,5 +1,3 @@
-import Histogram
-
 /// How often what happened to a fleet, or to the part of it on one event loop.
 package struct FleetCounts: Sendable, Equatable {
     package var devices = 0
@@ -92,46 +90,22 @@ package enum FleetLatency: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// How long what took, in microseconds.
+/// How long what took.
 package struct FleetLatencies: Sendable {
-    private var histograms: [FleetLatency: Histogram<UInt32>] = [:]
-    /// What is longer counts as this: an hour.
-    private static let longest: UInt64 = 3_600_000_000
+    private var times: [FleetLatency: LatencyFigures] = [:]
 
     package init() {}
 
     package mutating func record(_ latency: FleetLatency, _ duration: Duration) {
-        let microseconds = UInt64(clamping: Int64(max(duration, .zero) / .microseconds(1)))
-        self.histograms[latency, default: Self.empty].record(min(microseconds, Self.longest))
+        self.times[latency, default: LatencyFigures()].record(duration)
     }
 
     package mutating func add(_ other: FleetLatencies) {
-        for (latency, histogram) in other.histograms {
-            self.histograms[latency, default: Self.empty].add(histogram)
+        for (latency, times) in other.times {
+            self.times[latency, default: LatencyFigures()].add(times)
         }
     }
 
     /// What people and programs are told of one of them; nil if it was never measured.
-    package func summary(of latency: FleetLatency) -> FleetSummary? {
-        guard let histogram = self.histograms[latency], histogram.totalCount > 0 else { return nil }
-        return FleetSummary(
-            count: Int(clamping: histogram.totalCount), least: .microseconds(histogram.min),
-            percentiles: FleetSummary.percents.map { .microseconds(histogram.valueAtPercentile($0)) },
-            most: .microseconds(histogram.max))
-    }
-
-    private static var empty: Histogram<UInt32> {
-        Histogram(highestTrackableValue: Self.longest, numberOfSignificantValueDigits: .three)
-    }
-}
-
-/// A distribution, in a few figures.
-package struct FleetSummary: Sendable, Hashable {
-    package static let percents: [Double] = [50, 90, 99, 99.9]
-
-    package let count: Int
-    package let least: Duration
-    /// One for each of `percents`.
-    package let percentiles: [Duration]
-    package let most: Duration
+    package func summary(of latency: FleetLatency) -> LatencySummary? { self.times[latency]?.summary }
 }

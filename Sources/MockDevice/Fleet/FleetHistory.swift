@@ -2,12 +2,10 @@ import CBOR
 import CoAP
 import Glibc
 import NIOCore
-import NIOPosix
 import OCF
-import Synchronization
 
 /// Something that happened to a device, for whoever checks a run afterwards.
-struct FleetEvent: Sendable {
+package struct FleetEvent: Sendable {
     enum Kind: String, Sendable {
         case connected
         case signedIn = "signed-in"
@@ -67,102 +65,14 @@ struct FleetEvent: Sendable {
     }
 }
 
-/// Writes events to a file, as one JSON object a line, on a thread of its own. What comes faster than the disk takes it
-/// is dropped, and the file says how many.
-package final class FleetHistory: Sendable {
-    private struct State {
-        var waiting: [FleetEvent] = []
-        var lost = 0
-        var lostInAll = 0
-        var isWriting = false
-        var failure: String?
-    }
+/// What happened to a fleet, in a file.
+package typealias FleetHistory = EventFile<FleetEvent>
 
-    private let maximumWaiting: Int
-    private let path: String
-    private let file: CInt
-    private let state = Mutex(State())
-    private let thread = NIOThreadPool(numberOfThreads: 1)
-
+extension EventFile where Event == FleetEvent {
     /// Replaces the file.
-    /// - Parameter maximumWaiting: how many events may wait for the disk.
-    package init(path: String, maximumWaiting: Int = 100_000) throws(FleetError) {
-        self.path = path
-        self.maximumWaiting = maximumWaiting
-        self.file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard self.file >= 0 else {
-            throw FleetError("The history cannot be written to \(path): \(systemMessage(errno)). Name another file.")
+    package convenience init(path: String, maximumWaiting: Int = 100_000) throws(FleetError) {
+        try self.init(path: path, maximumWaiting: maximumWaiting) { event, bytes in
+            bytes.append(contentsOf: event.line.utf8)
         }
-        self.thread.start()
-    }
-
-    deinit {
-        Glibc.close(self.file)
-    }
-
-    func note(_ event: FleetEvent) {
-        let begins = self.state.withLock { state in
-            guard state.waiting.count < self.maximumWaiting else {
-                state.lost += 1
-                state.lostInAll += 1
-                return false
-            }
-            state.waiting.append(event)
-            defer { state.isWriting = true }
-            return !state.isWriting
-        }
-        // A pool that was shut down takes nothing more, and nothing happens then.
-        if begins { self.thread.submit { _ in self.drain() } }
-    }
-
-    /// Writes what waits.
-    /// - Returns: what people have to know of the file.
-    package func finish() async -> String? {
-        try? await self.thread.runIfActive { self.drain() }
-        try? await self.thread.shutdownGracefully()
-        return self.state.withLock { state in
-            if let failure = state.failure { return "The history is not whole: \(self.path): \(failure)." }
-            return state.lostInAll > 0
-                ? "The history is not whole: \(state.lostInAll) events came faster than \(self.path) takes them." : nil
-        }
-    }
-
-    private func drain() {
-        while true {
-            let (events, lost) = self.state.withLock { state in
-                let taken = (state.waiting, state.lost)
-                state.waiting = []
-                state.lost = 0
-                if taken.0.isEmpty { state.isWriting = false }
-                return taken
-            }
-            guard !events.isEmpty || lost > 0 else { return }
-            var text = ""
-            for event in events { text += event.line + "\n" }
-            if lost > 0 { text += "{\"event\":\"lost\",\"count\":\(lost)}\n" }
-            self.write(text)
-        }
-    }
-
-    private func write(_ text: String) {
-        var bytes = Array(text.utf8)[...]
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Glibc.write(self.file, $0.baseAddress, $0.count) }
-            if count > 0 {
-                bytes = bytes.dropFirst(count)
-            } else if errno != EINTR {
-                let failure = systemMessage(errno)
-                return self.state.withLock { $0.failure = failure }
-            }
-        }
-    }
-}
-
-/// Why a run cannot begin, and what to do.
-package struct FleetError: Error, Sendable, Hashable, CustomStringConvertible {
-    package let description: String
-
-    package init(_ description: String) {
-        self.description = description
     }
 }

@@ -2,13 +2,15 @@ package import CBOR
 package import CoAP
 
 /// What each device of a fleet serves: a light, at `/light` and, where more links are published, at `/light/1`,
-/// `/light/2` and so on. It counts what it was asked, and gives back what tells one request from another. Does no input
-/// or output.
+/// `/light/2` and so on. It counts what it was asked, gives back what tells one request from another, and says which
+/// was the last to change it. Does no input or output.
 package struct FleetLight: Sendable, Equatable {
     private var value = false
     private var brightness: UInt8 = 50
     /// Requests for the light, whatever became of them.
     package private(set) var served: UInt64 = 0
+    /// The mark of the last POST it took that had one.
+    private var last: DataItem?
 
     package init() {}
 
@@ -61,6 +63,7 @@ package struct FleetLight: Sendable, Equatable {
             if let problem = self.update(item, isEmpty: request.payload == nil) {
                 return answer(Response(.badRequest, diagnostic: problem), isLight: true)
             }
+            if let bodyMark { self.last = bodyMark }
             code = .changed
         default:
             return answer(
@@ -98,7 +101,7 @@ package struct FleetLight: Sendable, Equatable {
         [
             .init("value", .boolean(self.value)), .init("brightness", .unsigned(UInt64(self.brightness))),
             .init("di", .text(di)), .init("served", .unsigned(self.served)),
-        ]
+        ] + (self.last.map { [.init("last", $0)] } ?? [])
     }
 
     private static func isLight(_ path: [String]) -> Bool {

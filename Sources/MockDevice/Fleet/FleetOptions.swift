@@ -1,10 +1,10 @@
 import ArgumentParser
 
 /// What people write for a time: 90, 90s, 500ms, 5m, 1h.
-struct DurationArgument: ExpressibleByArgument, Sendable {
-    let duration: Duration
+package struct DurationArgument: ExpressibleByArgument, Sendable {
+    package let duration: Duration
 
-    init?(argument: String) {
+    package init?(argument: String) {
         let digits = argument.prefix { $0.isNumber || $0 == "." }
         guard let number = Double(digits), number >= 0, number <= 1_000_000_000 else { return nil }
         switch argument.dropFirst(digits.count) {
@@ -18,10 +18,10 @@ struct DurationArgument: ExpressibleByArgument, Sendable {
 }
 
 /// A rate: 10, 10/s, 0.5/s.
-struct RateArgument: ExpressibleByArgument, Sendable {
-    let perSecond: Double
+package struct RateArgument: ExpressibleByArgument, Sendable {
+    package let perSecond: Double
 
-    init?(argument: String) {
+    package init?(argument: String) {
         let digits = argument.hasSuffix("/s") ? argument.dropLast(2) : argument[...]
         guard let number = Double(digits), number > 0, number <= 100_000 else { return nil }
         self.perSecond = number
@@ -29,10 +29,10 @@ struct RateArgument: ExpressibleByArgument, Sendable {
 }
 
 /// A part of a whole: 5% or 0.05.
-struct ShareArgument: ExpressibleByArgument, Sendable {
-    let share: Double
+package struct ShareArgument: ExpressibleByArgument, Sendable {
+    package let share: Double
 
-    init?(argument: String) {
+    package init?(argument: String) {
         let isPercent = argument.hasSuffix("%")
         guard let number = Double(isPercent ? argument.dropLast() : argument[...]) else { return nil }
         let share = isPercent ? number / 100 : number

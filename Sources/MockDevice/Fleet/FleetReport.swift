@@ -50,13 +50,8 @@ package struct FleetReport: Sendable {
             self.latencies.summary(of: latency).map { (latency, $0) }
         }
         if !summaries.isEmpty {
-            lines += ["", Self.latencyHead]
-            for (latency, summary) in summaries {
-                let values = [summary.least] + summary.percentiles + [summary.most]
-                lines.append(
-                    "  \(latency.rawValue.padded(20))\(grouped(summary.count).leading(8))"
-                        + values.map { $0.short.leading(10) }.joined())
-            }
+            lines += ["", LatencySummary.head("how long")]
+            lines += summaries.map { latency, summary in summary.row(latency.rawValue) }
         }
         guard !self.counts.failures.isEmpty else { return lines + ["", "no failures"] }
         lines += ["", "\(grouped(self.counts.failed)) failures, by cause"]
@@ -67,8 +62,6 @@ package struct FleetReport: Sendable {
     }
 
     private static let head = "  what                       count  a second   at most"
-    private static let latencyHead =
-        "  how long               count     least       50%       90%       99%     99.9%      most"
 
     private func rate(_ count: Int) -> String {
         let seconds = max(self.duration / .seconds(1), 0.001)
@@ -91,7 +84,7 @@ package struct FleetReport: Sendable {
             var pairs: [DataItem.Pair] = [
                 .init("count", number(summary.count)), .init("min_us", duration(summary.least)),
             ]
-            for (percent, value) in zip(FleetSummary.percents, summary.percentiles) {
+            for (percent, value) in zip(LatencySummary.percents, summary.percentiles) {
                 pairs.append(.init(.text("p\(decimal(percent))_us"), duration(value)))
             }
             pairs.append(.init("max_us", duration(summary.most)))
@@ -117,42 +110,5 @@ package struct FleetReport: Sendable {
             "latencies": .map(latencies), "failures": .array(failures),
         ])
         return String(buffer: JSONCoding.encode(item)) + "\n"
-    }
-}
-
-/// "12,345".
-func grouped(_ number: Int) -> String {
-    var result = ""
-    for (index, digit) in String(abs(number)).reversed().enumerated() {
-        if index > 0, index % 3 == 0 { result.append(",") }
-        result.append(digit)
-    }
-    return (number < 0 ? "-" : "") + String(result.reversed())
-}
-
-/// One digit behind the point, unless it is 0: "99.9", "50".
-private func decimal(_ number: Double) -> String {
-    let tenths = Int((number * 10).rounded())
-    return tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)"
-}
-
-extension Duration {
-    /// "850 µs", "12.3 ms", "1.24 s".
-    fileprivate var short: String {
-        let microseconds = Int64(self / .microseconds(1))
-        switch microseconds {
-        case ..<1000: return "\(microseconds) µs"
-        case ..<1_000_000: return "\(microseconds / 1000).\(microseconds % 1000 / 100) ms"
-        default:
-            let hundredths = microseconds / 10_000
-            return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100) s"
-        }
-    }
-}
-
-extension String {
-    fileprivate func padded(_ width: Int) -> String { self + String(repeating: " ", count: max(0, width - self.count)) }
-    fileprivate func leading(_ width: Int) -> String {
-        String(repeating: " ", count: max(0, width - self.count)) + self
     }
 }

@@ -3,7 +3,6 @@ import Glibc
 import NIOCore
 import NIOPosix
 import NIOSSL
-import UnixSignals
 
 /// `mock-device run`.
 package struct RunCommand: AsyncParsableCommand {
@@ -168,7 +167,7 @@ package struct RunCommand: AsyncParsableCommand {
         console.print(
             "\(grouped(setup.ramp.devices)) devices, profile \(setup.profile.name.rawValue), seed \(setup.seed); "
                 + "Ctrl-C ends the run.")
-        let outcome = try await Self.untilSignal {
+        let outcome = try await untilSignal {
             let screen = FleetScreen(console, isTerminal: isatty(STDOUT_FILENO) == 1)
             return try await fleet.run(for: self.duration?.duration) { screen.show($0) }
         }
@@ -252,25 +251,6 @@ package struct RunCommand: AsyncParsableCommand {
     }
 
     // MARK: - End
-
-    /// Runs `body`, cancelling it at Ctrl-C or SIGTERM; that is a good end.
-    private static func untilSignal<R: Sendable>(
-        _ body: @escaping @Sendable () async throws -> R
-    ) async throws -> R {
-        try await withThrowingTaskGroup(of: R?.self) { tasks in
-            let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
-            tasks.addTask(operation: body)
-            tasks.addTask {
-                for await _ in signals { return nil }
-                return nil
-            }
-            while let result = try await tasks.next() {
-                tasks.cancelAll()
-                if let result { return result }
-            }
-            throw CancellationError()
-        }
-    }
 
     private static func say(_ sentence: String) {
         _ = (sanitized(sentence, limit: 2000) + "\n").withCString { Glibc.write(STDERR_FILENO, $0, strlen($0)) }

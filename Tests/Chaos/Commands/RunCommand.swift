@@ -1,6 +1,6 @@
 package import ArgumentParser
 import Foundation
-import Glibc
+import TestServers
 import UnixSignals
 
 /// `chaos run`: what `make chaos` does, in the namespaces that scripts/chaos made.
@@ -36,11 +36,10 @@ package struct RunCommand: AsyncParsableCommand {
     @Option(help: .init("Repeat the chances of an earlier run; each tells its own.", valueName: "number"))
     var seed: UInt64?
 
-    @Option(help: .init("Where coap-gateway, mock-device and chaos are.", valueName: "folder"))
-    var products: String
-
-    @Option(help: .init("A new folder for histories, logs and the drawing.", valueName: "folder"))
-    var place: String
+    @Option(
+        help: .init(
+            "A new folder for histories, logs and the drawing (default: one in data/chaos).", valueName: "folder"))
+    var place: String?
 
     package init() {}
 
@@ -66,7 +65,14 @@ package struct RunCommand: AsyncParsableCommand {
 
     package func run() async throws {
         let seed = self.seed ?? .random(in: 1...999_999)
-        var plan = RunPlan(place: self.place, products: self.products, seed: seed)
+        let place = self.place ?? "data/chaos/\(Date.now.formatted(Self.dayAndTime))"
+        guard !FileManager.default.fileExists(atPath: place) else {
+            print("\(place) is there already. Choose another --place: histories are not mixed.")
+            throw ExitCode(2)
+        }
+        let here = FileManager.default.currentDirectoryPath
+        var plan = RunPlan(
+            place: place.hasPrefix("/") ? place : "\(here)/\(place)", products: Subprocess.products, seed: seed)
         plan.devices = self.devices
         plan.rate = Double(self.rate)
         plan.pods = self.pods
@@ -74,13 +80,17 @@ package struct RunCommand: AsyncParsableCommand {
         plan.phases = try self.chosenPhases()
         do {
             let run = try ChaosRun(plan) { print($0) }
-            print("\(self.devices) devices, \(self.rate) requests a second, seed \(seed), in \(self.place)")
+            print("\(self.devices) devices, \(self.rate) requests a second, seed \(seed), in \(place)")
             try await Self.untilSignal { try await run.run() }
         } catch {
             print("The run was not finished: \(error)")
             throw ExitCode(2)
         }
     }
+
+    private static let dayAndTime = Date.VerbatimFormatStyle(
+        format: "\(year: .defaultDigits)-\(month: .twoDigits)-\(day: .twoDigits)T\(hour: .twoDigits(clock: .twentyFourHour, hourCycle: .zeroBased))\(minute: .twoDigits)\(second: .twoDigits)",
+        timeZone: .gmt, calendar: .init(identifier: .gregorian))
 
     /// Runs `body`; Ctrl-C or SIGTERM cancels it.
     private static func untilSignal(_ body: @escaping @Sendable () async throws -> Void) async throws {

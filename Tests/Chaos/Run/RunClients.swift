@@ -28,8 +28,8 @@ actor RunClients {
         if self.plan.fleets.contains(where: \.isFar) {
             self.relay = try self.launch(
                 [
-                    "\(self.plan.products)/chaos", "relay", "--listen", "\(self.host.address):\(Self.relayPort)",
-                    "--target", "\(coap.address):\(coap.port)", "--delay", "500ms",
+                    "\(self.plan.products)/chaos", "relay", "--host", self.host.address, "--port", "\(Self.relayPort)",
+                    "--to-host", coap.address, "--to-port", "\(coap.port)", "--delay", "500",
                 ], log: "relay")
         }
         for fleet in self.plan.fleets {

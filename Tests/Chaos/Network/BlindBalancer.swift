@@ -152,9 +152,3 @@ package actor BlindBalancer {
 
     private static var now: Duration { .nanoseconds(self.nanoseconds) }
 }
-
-extension Duration {
-    fileprivate var nanoseconds: Int64 {
-        self.components.seconds * 1_000_000_000 + self.components.attoseconds / 1_000_000_000
-    }
-}

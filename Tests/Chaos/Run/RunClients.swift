@@ -29,7 +29,7 @@ actor RunClients {
             self.relay = try self.launch(
                 [
                     "\(self.plan.products)/chaos", "relay", "--host", self.host.address, "--port", "\(Self.relayPort)",
-                    "--to-host", coap.address, "--to-port", "\(coap.port)", "--delay", "500",
+                    "--target-host", coap.address, "--target-port", "\(coap.port)", "--delay", "500",
                 ], log: "relay")
         }
         for fleet in self.plan.fleets {

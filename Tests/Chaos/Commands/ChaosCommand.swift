@@ -6,8 +6,8 @@ package struct ChaosCommand: AsyncParsableCommand {
         commandName: "chaos",
         abstract: "Find out whether anybody notices when a cluster changes or breaks.",
         subcommands: [
-            RunCommand.self, TrafficCommand.self, RelayCommand.self, EchoCommand.self, AskCommand.self,
-            NetworkTrialCommand.self,
+            RunCommand.self, CheckCommand.self, TrafficCommand.self, RelayCommand.self, EchoCommand.self,
+            AskCommand.self, NetworkTrialCommand.self,
         ]
     )
 

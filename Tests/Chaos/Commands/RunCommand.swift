@@ -86,6 +86,7 @@ package struct RunCommand: AsyncParsableCommand {
             print("The run was not finished: \(error)")
             throw ExitCode(2)
         }
+        try await CheckCommand.parse([place]).run()
     }
 
     private static let dayAndTime = Date.VerbatimFormatStyle(

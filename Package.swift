@@ -235,7 +235,7 @@ let package = Package(
             name: "Chaos",
             dependencies: [
                 "CBOR", "OCF", "MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments,
-                signals, histogram,
+                histogram,
             ],
             path: "Tests/Chaos", swiftSettings: strict),
         .executableTarget(

@@ -1,7 +1,7 @@
 package import ArgumentParser
 import Foundation
+import MockDevice
 import TestServers
-import UnixSignals
 
 /// `chaos run`: what `make chaos` does, in the namespaces that scripts/chaos made.
 package struct RunCommand: AsyncParsableCommand {
@@ -65,9 +65,9 @@ package struct RunCommand: AsyncParsableCommand {
 
     package func run() async throws {
         let seed = self.seed ?? .random(in: 1...999_999)
-        let place = self.place ?? "data/chaos/\(Date.now.formatted(Self.dayAndTime))"
+        let place = self.place ?? "data/chaos/\(Date.now.ISO8601Format(.iso8601(timeSeparator: .omitted)))"
         guard !FileManager.default.fileExists(atPath: place) else {
-            print("\(place) is there already. Choose another --place: histories are not mixed.")
+            writeToStandardOutput("\(place) is there already. Choose another --place: histories are not mixed.\n")
             throw ExitCode(2)
         }
         let here = FileManager.default.currentDirectoryPath
@@ -79,34 +79,14 @@ package struct RunCommand: AsyncParsableCommand {
         plan.ramp = self.ramp
         plan.phases = try self.chosenPhases()
         do {
-            let run = try ChaosRun(plan) { print($0) }
-            print("\(self.devices) devices, \(self.rate) requests a second, seed \(seed), in \(place)")
-            try await Self.untilSignal { try await run.run() }
+            let run = try ChaosRun(plan) { writeToStandardOutput("\($0)\n") }
+            writeToStandardOutput(
+                "\(self.devices) devices, \(self.rate) requests a second, seed \(seed), in \(place)\n")
+            try await untilSignal { try await run.run() }
         } catch {
-            print("The run was not finished: \(error)")
+            writeToStandardOutput("The run was not finished: \(error)\n")
             throw ExitCode(2)
         }
         try await CheckCommand.parse([place]).run()
-    }
-
-    private static let dayAndTime = Date.VerbatimFormatStyle(
-        format: "\(year: .defaultDigits)-\(month: .twoDigits)-\(day: .twoDigits)T\(hour: .twoDigits(clock: .twentyFourHour, hourCycle: .zeroBased))\(minute: .twoDigits)\(second: .twoDigits)",
-        timeZone: .gmt, calendar: .init(identifier: .gregorian))
-
-    /// Runs `body`; Ctrl-C or SIGTERM cancels it.
-    private static func untilSignal(_ body: @escaping @Sendable () async throws -> Void) async throws {
-        try await withThrowingTaskGroup(of: Bool.self) { group in
-            group.addTask {
-                try await body()
-                return true
-            }
-            group.addTask {
-                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) { return false }
-                return true
-            }
-            let isDone = try await group.next() ?? true
-            group.cancelAll()
-            if !isDone { throw RunError("A signal came.") }
-        }
     }
 }

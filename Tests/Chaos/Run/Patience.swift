@@ -5,8 +5,12 @@ import NIOPosix
 enum Patience {
     /// A phase lasts so long.
     static func pass(_ time: Duration) async throws {
-        try Task.checkCancellation()
-        try await MultiThreadedEventLoopGroup.singleton.any().scheduleTask(in: TimeAmount(time)) {}.futureResult.get()
+        let timer = MultiThreadedEventLoopGroup.singleton.any().scheduleTask(in: TimeAmount(time)) {}
+        try await withTaskCancellationHandler {
+            try await timer.futureResult.get()
+        } onCancel: {
+            timer.cancel()
+        }
     }
 
     /// Looks five times a second, until it is so.

@@ -62,7 +62,7 @@ extension CheckReport {
 
 extension CheckReport.Phase {
     fileprivate var row: [String] {
-        func figure(_ latencies: LatencyFigures?, _ path: KeyPath<LatencyFigures, Double>) -> String {
+        func figure(_ latencies: Percentiles?, _ path: KeyPath<Percentiles, Double>) -> String {
             latencies.map { spoken(milliseconds: $0[keyPath: path]) } ?? "–"
         }
         let latency = self.latencyMilliseconds

@@ -30,9 +30,9 @@ package struct CheckReport: Codable, Sendable {
         /// Refused with a 4xx as they had to be: not failed.
         package var deserved: Int
         /// From when a request was due to its end: nothing is left out because the cloud was slow.
-        package var latencyMilliseconds: LatencyFigures?
+        package var latencyMilliseconds: Percentiles?
         /// The same, without what the device itself took.
-        package var cloudLatencyMilliseconds: LatencyFigures?
+        package var cloudLatencyMilliseconds: Percentiles?
         /// Devices that got a Release.
         package var moved: Int
         /// Devices that got another session.

@@ -1,7 +1,7 @@
 import Histogram
 
 /// How long requests took: HdrHistogram's percentiles, in milliseconds.
-package struct LatencyFigures: Codable, Sendable, Hashable {
+package struct Percentiles: Codable, Sendable, Hashable {
     package var p50: Double
     package var p99: Double
     package var p999: Double
@@ -20,10 +20,10 @@ struct Latencies {
     }
 
     /// Nil if nothing was recorded.
-    var figures: LatencyFigures? {
+    var figures: Percentiles? {
         guard self.histogram.totalCount > 0 else { return nil }
         func milliseconds(_ percent: Double) -> Double { Double(self.histogram.valueAtPercentile(percent)) / 1000 }
-        return LatencyFigures(
+        return Percentiles(
             p50: milliseconds(50), p99: milliseconds(99), p999: milliseconds(99.9),
             most: Double(self.histogram.max) / 1000)
     }

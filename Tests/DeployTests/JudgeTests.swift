@@ -16,6 +16,7 @@ struct JudgeTests {
         ]
         var history = [
             #"{"mono_ns":1,"wall_ns":1,"event":"signed-in","di":"d-1","connection":1}"#,
+            #"{"mono_ns":1,"wall_ns":1,"event":"released","di":"d-1","connection":1}"#,
             Self.delivered("d-1", "POST", #""body_n":20"#), Self.delivered("d-2", "GET", #""query_n":"21""#),
             Self.delivered("d-1", "GET", #""query_n":"60""#), Self.delivered("d-2", "GET", #""query_n":"80""#),
         ]
@@ -58,12 +59,13 @@ struct JudgeTests {
         #expect(ended.status == 0, "\(ended.output)\(ended.errors)")
         #expect(ended.output.contains("None of 4 requests failed"))
         #expect(ended.output.contains("3 GET and 1 POST"))
+        #expect(ended.output.contains("1 times a device was asked to connect anew: 0.50 for each"))
     }
 
     @Test("A GET may reach a device twice, since it is asked once more when nobody knows")
     func twiceAsked() async throws {
         var seen = Seen()
-        seen.history.append(seen.history[2])
+        seen.history.append(seen.history[3])
         #expect(try await Self.judged(seen).status == 0)
     }
 
@@ -93,13 +95,13 @@ struct JudgeTests {
             seen.answers[0] = Seen.answer(body.replacingOccurrences(of: "20}", with: "201}"), "POST", "d-1", 20)
             word = "the answer to another request"
         case "never delivered":
-            seen.history.remove(at: 1)
+            seen.history.remove(at: 2)
             word = "never delivered"
         case "elsewhere":
-            seen.history[1] = seen.history[1].replacingOccurrences(of: "d-1", with: "d-2")
+            seen.history[2] = seen.history[2].replacingOccurrences(of: "d-1", with: "d-2")
             word = "never delivered to the device"
         case "twice":
-            seen.history.append(seen.history[1].replacingOccurrences(of: #""connection":1"#, with: #""connection":2"#))
+            seen.history.append(seen.history[2].replacingOccurrences(of: #""connection":1"#, with: #""connection":2"#))
             word = "delivered 2 times"
         case "lost":
             seen.history.append(#"{"event":"lost","count":3}"#)

@@ -58,16 +58,6 @@ struct RolloutTests {
         #expect(try Self.coapInterface().manifest.pod["terminationGracePeriodSeconds"].number == 90)
     }
 
-    @Test("An emptied node takes one pod of a kind, and there is always another")
-    func budgets() throws {
-        for deployment in Manifest.programs {
-            let budget = try Manifest.one("PodDisruptionBudget", deployment.name).tree["spec"]
-            #expect(budget["maxUnavailable"].number == 1)
-            #expect(!budget["minAvailable"].isThere)
-            #expect(budget["selector"]["matchLabels"].texts == deployment.tree["spec"]["selector"]["matchLabels"].texts)
-        }
-    }
-
     @Test("The autoscaler goes by sessions and CPU, slowly, and aims at what memory, another pod and a drain can take")
     func autoscaler() throws {
         let (manifest, settings) = try Self.coapInterface()

@@ -154,6 +154,7 @@ struct ManifestTests {
             #expect(deployment.pod["topologySpreadConstraints"].items.count == 2, about)
             let budget = try Manifest.one("PodDisruptionBudget", deployment.name).tree["spec"]
             #expect(budget["maxUnavailable"].number == 1, about)
+            #expect(budget["selector"]["matchLabels"].texts == spec["selector"]["matchLabels"].texts, about)
             let scaler = Manifest.all("HorizontalPodAutoscaler").first { $0.name == deployment.name }
             // A number here would undo what the autoscaler decided, with every apply.
             #expect((scaler == nil) == spec["replicas"].isThere, about)

@@ -157,7 +157,7 @@ struct SettingsTests {
         Int(setting.defaultText.drop { $0 == "(" }.prefix { $0.isNumber })
     }
 
-    private static func environment(of deployment: Manifest) throws -> [String: String] {
+    static func environment(of deployment: Manifest) throws -> [String: String] {
         let container = try #require(deployment.pod["containers"].items.first)
         var environment = ["BIND_ADDRESS": "0.0.0.0"]
         for source in container["envFrom"].items {
@@ -189,7 +189,7 @@ struct SettingsTests {
     }
 
     @discardableResult
-    private static func read(
+    static func read(
         _ program: String, _ environment: [String: String]
     ) throws -> any ServerConfiguration {
         let arguments = ProgramArguments()

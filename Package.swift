@@ -233,11 +233,13 @@ let package = Package(
         // What `make chaos` runs, and who judges it.
         .target(
             name: "Chaos",
-            dependencies: ["MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments],
+            dependencies: [
+                "MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments, histogram,
+            ],
             path: "Tests/Chaos", swiftSettings: strict),
         .executableTarget(
             name: "chaos", dependencies: ["Chaos", arguments], path: "Tests/ChaosProgram", swiftSettings: strict),
-        tests("ChaosTests", ["Chaos", "TestSupport", nioCore, nioPosix]),
+        tests("ChaosTests", ["Chaos", "TestServers", "TestSupport", nioCore, nioPosix]),
         tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),
         tests("TidyTests", []),
     ]

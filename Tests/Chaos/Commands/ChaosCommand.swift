@@ -5,7 +5,7 @@ package struct ChaosCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "chaos",
         abstract: "Find out whether anybody notices when a cluster changes or breaks.",
-        subcommands: []
+        subcommands: [CheckCommand.self]
     )
 
     package init() {}

@@ -1,0 +1,95 @@
+// What clients see.
+
+extension CheckRule {
+    /// A request is of the planned phases if all of it, from when it was due to its end, lies in them: one that
+    /// touches an unplanned phase or the recovery from it is not judged here.
+    package static let planned = CheckRule("planned", "In planned phases no request fails") { history, finding in
+        for request in history.requests where history.isPlanned(request) {
+            finding.looked += 1
+            guard request.isFailed else { continue }
+            finding.add(
+                Violation(
+                    request, in: history, "\(request.verb) failed in \(history.phase(of: request)): \(request.outcome)")
+            )
+        }
+    }
+
+    /// One pod dies at once. Its devices' requests fail, and nobody else's.
+    package static let deserved = CheckRule(
+        "deserved", "When a pod is killed, only requests to devices without a session fail, as they may",
+        mayBeIdle: true
+    ) { history, finding in
+        let kills = Set(history.phases.indices.filter { history.phases[$0].name == "kill" })
+        for request in history.requests {
+            let touched = request.phases.filter { !history.phases[$0].isPlanned }
+            guard !touched.isEmpty, touched.allSatisfy(kills.contains) else { continue }
+            finding.looked += 1
+            guard request.isFailed else { continue }
+            if request.broken != nil || ![502, 503, 504].contains(request.status) {
+                finding.add(Violation(request, in: history, "\(request.verb) ended with \(request.outcome)"))
+            } else if history.hadSession(request) {
+                finding.add(
+                    Violation(
+                        request, in: history,
+                        "\(request.verb) failed with \(request.outcome), but the device was signed in all the time"))
+            } else if request.isPost, request.firstDelivery != nil, request.status == 503 {
+                finding.add(
+                    Violation(
+                        request, in: history,
+                        "a POST that was delivered was answered \(request.outcome), not 502 or 504"))
+            }
+        }
+    }
+
+    package static let offered = CheckRule("offered", "The load that was to be offered was offered") {
+        history, finding in
+        guard let begun = history.trafficBegun, let ended = history.trafficEnded else { return }
+        let due = ended.due ?? 0
+        let sent = ended.begun ?? history.requests.count
+        finding.looked += 1
+        if due == 0 || Double(sent) < 0.98 * Double(due) {
+            finding.add(
+                Violation(
+                    at: ended.time, in: history, "\(sent) of \(due) requests were begun, fewer than 98 %"))
+        }
+        var inPhase = [Int](repeating: 0, count: history.phases.count)
+        for request in history.requests { inPhase[request.phases.lowerBound] += 1 }
+        for (index, phase) in history.phases.enumerated() where phase.isPlanned {
+            let from = max(phase.begin, begun.time)
+            let to = min(phase.end, ended.time)
+            guard to > from else { continue }
+            finding.looked += 1
+            let expected = begun.rate * Double(to - from) / 1e9
+            if Double(inPhase[index]) < 0.95 * expected - 1 {
+                finding.add(
+                    Violation(
+                        at: phase.begin, in: history,
+                        "\(phase.name): \(inPhase[index]) of \(Int(expected)) requests, fewer than 95 %"))
+            }
+        }
+        let asked = history.devices.count { $0.isAsked }
+        let all = max(history.expectedDevices ?? 0, history.devices.count)
+        if asked * 2 < all {
+            finding.add(
+                Violation(at: ended.time, in: history, "\(asked) of \(all) devices were asked, fewer than half"))
+        }
+    }
+}
+
+extension History {
+    func phase(of request: Request) -> String { self.phases[request.phases.lowerBound].name }
+
+    /// The cloud sees the end of a pod at once, a fleet only when it comes to it among the ends of thousands.
+    private static let belated: Time = 1_000_000_000
+
+    /// One session of the device lasted from the request's begin to its end, and went on.
+    func hadSession(_ request: Request) -> Bool {
+        self.devices[request.device].sessions.contains { session in
+            session.begin <= request.begin && (session.end.map { $0 >= request.end + Self.belated } ?? true)
+        }
+    }
+}
+
+extension History.Request {
+    var verb: String { self.isPost ? "POST" : "GET" }
+}

@@ -8,9 +8,9 @@ package struct CheckCommand: AsyncParsableCommand {
         commandName: "check",
         abstract: "Judge a run by what it wrote down.",
         discussion: """
-            Reads run.jsonl, traffic.jsonl, fleet-*.jsonl and logs/ in the folder, and nothing else; prints a table and \
-            a verdict; writes report.json, timeline.tsv and timeline.svg beside them. The status is 0 if no rule is \
-            broken, 1 if one is, and 2 if the histories do not tell.
+            Reads run.jsonl, traffic.jsonl, fleet-*.jsonl and logs/ in the folder, and nothing else; prints a table \
+            and a verdict; writes report.json, timeline.tsv and timeline.svg beside them. The status is 0 if no rule \
+            is broken, 1 if one is, and 2 if the histories do not tell.
             """
     )
 

@@ -9,8 +9,8 @@ import TestSupport
 ///     second   phase            what happens
 ///      0       (before)         pod-1 and pod-2 start; lamp-1 and lamp-2 sign in at pod-1, lamp-3 and lamp-4 at pod-2
 ///     10       steady, planned
-///     20       roll, planned    pod-3 starts, pod-1 is told to stop; its lamps get a Release and are away from 22 to 25;
-///                               who asks them waits that long; pod-1 ends with status 0
+///     20       roll, planned    pod-3 starts, pod-1 is told to stop; its lamps get a Release and are away from 22 to
+///                               25; who asks them waits that long; pod-1 ends with status 0
 ///     40       kill, unplanned  pod-2 is killed at 41; its lamps are at pod-3 from 44; who asks them meanwhile fails
 ///     60       freeze           unplanned
 ///     70       calm, planned

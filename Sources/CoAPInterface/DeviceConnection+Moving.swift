@@ -78,6 +78,16 @@ extension DeviceConnection {
         guard let ended = self.moving.ended(isPatienceOver: end == .releaseUnheeded, wasClosedByPeer: isByPeer) else {
             return
         }
+        self.tell(ended)
+    }
+
+    /// The process stops, and the session is about to be closed with all others.
+    func cutMoveShort(_ session: Session) {
+        guard self.machine.session?.epoch == session.epoch, let ended = self.moving.cutShort() else { return }
+        self.tell(ended)
+    }
+
+    private func tell(_ ended: MoveEnd) {
         self.context.metrics.moved(ended)
         for told in self.movers { told(.ended(ended)) }
         self.movers = []
@@ -94,5 +104,13 @@ extension RouteKeeper {
             return told(.absent)
         }
         handle.connection.onLoop { $0.move(handle.session, isFirm: isFirm, told: told) }
+    }
+
+    /// The time for moving is over: all sessions there are count as closed with the process, and as nothing else.
+    /// - Returns: how many there are.
+    func cutMovesShort() -> Int {
+        let handles = self.sessions.handles()
+        for handle in handles { handle.connection.onLoop { $0.cutMoveShort(handle.session) } }
+        return handles.count
     }
 }

@@ -63,7 +63,9 @@ extension DeviceConnection {
                 self.context.routes.mark(session.di, pod: self.context.keeper.pod, epoch: session.epoch, as: .moving)
             }
             // Without Hold-Off: whoever heeds it would stay away for no reason.
-            self.connection?.release()
+            guard let connection = self.connection else { return }
+            let other = self.context.keeper.alternativeAddress(for: connection.arrival.scheme)
+            connection.release(alternativeAddresses: other.map { [$0] } ?? [])
         }
     }
 

@@ -1,3 +1,4 @@
+import Cloud
 import CoAP
 import Logging
 import NIOCore
@@ -37,6 +38,33 @@ struct DrainTests {
             #expect(await response.options.unknownOutcome == .connectionLost)
             try await eventually("the session is over") { bench.a.sessions.count == 0 }
             #expect(drain.status?.moved == ["closed-at-deadline": 1])
+        }
+    }
+
+    @Test("A Release names another pod that says where devices reach it, by the scheme the device came by")
+    func alternativeAddress() async throws {
+        try await PodBench.with { bench in
+            func released(_ endpoints: [String]) async throws -> Signal {
+                let peer = try await bench.lamp(bench.a)
+                bench.a.keeper.looked(at: [
+                    LeasedPod(
+                        pod: bench.b.pod, sessions: 0, isDraining: false, age: .zero, countAge: .zero,
+                        endpoints: endpoints)
+                ])
+                let handle = try #require(bench.a.sessions.handles().first)
+                let session = MovableSession(di: handle.session.di, epoch: handle.session.epoch)
+                bench.a.keeper.move(session, isFirm: true) { _ in }
+                let signal = try Signal(try await peer.receivePastCSM())
+                await peer.close()
+                try await eventually("the session is over") { bench.a.sessions.count == 0 }
+                return signal
+            }
+            let named = try await released(["coap+tcp://b.example:5683", "coaps+tcp://b.example:5684"])
+            #expect(named == .release(alternativeAddresses: ["b.example:5683"], holdOffSeconds: nil))
+            for endpoints in [["coaps+tcp://b.example:5684"], []] {
+                let unnamed = try await released(endpoints)
+                #expect(unnamed == .release(alternativeAddresses: [], holdOffSeconds: nil))
+            }
         }
     }
 }

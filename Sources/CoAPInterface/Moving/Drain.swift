@@ -145,6 +145,7 @@ package final class Drain: Service {
     private func countPods() {
         self.keeper.routes.leases { result in
             guard case .success(let pods) = result else { return }
+            self.keeper.looked(at: pods)
             self.state.withLock { $0.machine?.podsChanged(pods.filter(\.isDraining).count) }
         }
     }

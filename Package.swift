@@ -202,7 +202,7 @@ let package = Package(
             [
                 "CoAPInterface", "CoAP", "CBOR", "Cloud", "OCF", "Certificates", "CoAPTransport", "Edge",
                 "ServiceShell",
-                "TestSupport", nioCore, nioPosix, logging,
+                "TestSupport", nioCore, nioPosix, logging, lifecycle,
             ]),
         tests(
             "NorthboundTests",

@@ -40,7 +40,8 @@ package enum CoAPInterfaceProgram: ServerProgram {
             port: settings.podPort, variable: "POD_PORT", name: name, secrets: reach.secrets, tls: reach.tls,
             loopWatch: loopWatch, inside)
         let address = settings.pod.endpoint(boundTo: settings.process.bindAddress, port: podPort.port)
-        let keeper = Self.keeper(Pod(name: name, address: address), context, reach, podPort)
+        let keeper = Self.keeper(
+            Pod(name: name, address: address), settings.move.alternativeAddresses, context, reach, podPort)
         fence.becomes(keeper)
         inside.becomes(PodResponder(keeper: keeper))
         let logs = (devices: context.accessLog("coap-interface"), relay: context.accessLog("coap-interface.relay"))
@@ -85,10 +86,12 @@ package enum CoAPInterfaceProgram: ServerProgram {
     }
 
     private static func keeper(
-        _ pod: Pod, _ context: ProgramContext, _ reach: ClusterReach, _ podPort: HopListener
+        _ pod: Pod, _ endpoints: PublicEndpoints, _ context: ProgramContext, _ reach: ClusterReach,
+        _ podPort: HopListener
     ) -> RouteKeeper {
         RouteKeeper(
-            routes: reach.routes, sessions: SessionTable(), pod: pod, pods: PodsByHop(pool: reach.pool),
+            routes: reach.routes, sessions: SessionTable(), pod: pod, endpoints: endpoints,
+            pods: PodsByHop(pool: reach.pool),
             events: RedisEventLog(client: reach.redis), logger: context.logger("routes"),
             onPause: { _ in
                 // Whoever waits for an answer over them has given up meanwhile, or asks again.

@@ -2,10 +2,13 @@ import Cloud
 import CoAP
 import Edge
 import Hop
+import NIOCore
 
 /// Requests to other pods, over their pod port.
 struct PodsByHop: PodDelivery {
     let pool: HopPool
+
+    var callersLoop: (any EventLoop)? { self.pool.callersLoop }
 
     func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void) {
         guard let target = HopTarget(address: pod.address, name: pod.name) else {

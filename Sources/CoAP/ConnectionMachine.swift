@@ -46,6 +46,10 @@ package struct ConnectionMachine: ~Copyable {
     var unansweredPings = 0
     var lastPing: NIODeadline?
     private var isFirstMessage = true
+    /// So many addresses of a Release are kept.
+    private static let maximumAlternatives = 4
+    /// Where the peer's Release asks to connect to next, as it said it (RFC 8323 §5.5).
+    package private(set) var alternativeAddresses: [String] = []
 
     /// - Parameter tokenSeed: any number; another one for each connection.
     package init(configuration: ConnectionConfiguration, tokenSeed: UInt64, now: NIODeadline) {
@@ -103,11 +107,15 @@ package struct ConnectionMachine: ~Copyable {
 
     /// We want the peer to close: no new requests from here on, those in flight go on (RFC 8323 §5.5). Nil if the
     /// connection is on its way out already.
-    package mutating func release(holdOffSeconds: UInt32?, now: NIODeadline) -> ReleaseAction? {
+    /// - Parameter alternativeAddresses: where the peer had better connect to next, `host:port`.
+    package mutating func release(
+        holdOffSeconds: UInt32?, alternativeAddresses: [String] = [], now: NIODeadline
+    ) -> ReleaseAction? {
         guard self.phase == .open else { return nil }
         self.phase = .releasedByUs(until: now + self.configuration.releaseGrace)
         return ReleaseAction(
-            message: self.signal(.release(alternativeAddresses: [], holdOffSeconds: holdOffSeconds)),
+            message: self.signal(
+                .release(alternativeAddresses: alternativeAddresses, holdOffSeconds: holdOffSeconds)),
             unsent: self.withdrawQueued()
         )
     }
@@ -200,8 +208,8 @@ package struct ConnectionMachine: ~Copyable {
         case .pong:
             // Any byte proves the peer alive, so a Pong needs no matching.
             return .ignore(.pong)
-        case .release(_, let holdOffSeconds):
-            return self.receivedRelease(holdOffSeconds: holdOffSeconds, now: now)
+        case .release(let alternatives, let holdOffSeconds):
+            return self.receivedRelease(holdOffSeconds: holdOffSeconds, alternatives, now: now)
         case .abort(_, let diagnostic):
             self.phase = .closed
             return .close(.abortedByPeer(diagnostic: diagnostic))
@@ -222,10 +230,13 @@ package struct ConnectionMachine: ~Copyable {
         return .ignore(.heldPong)
     }
 
-    private mutating func receivedRelease(holdOffSeconds: UInt32?, now: NIODeadline) -> ReceiveAction {
+    private mutating func receivedRelease(
+        holdOffSeconds: UInt32?, _ alternatives: [String], now: NIODeadline
+    ) -> ReceiveAction {
         guard !self.configuration.omissions.contains(.release) else { return .ignore(.omittedRelease) }
         switch self.phase {
         case .open, .releasedByUs:
+            self.alternativeAddresses = Array(alternatives.prefix(Self.maximumAlternatives))
             let unsent = self.withdrawQueued()
             let closeNow = !self.hasWorkInFlight
             if closeNow {

@@ -63,7 +63,9 @@ extension DeviceConnection {
                 self.context.routes.mark(session.di, pod: self.context.keeper.pod, epoch: session.epoch, as: .moving)
             }
             // Without Hold-Off: whoever heeds it would stay away for no reason.
-            self.connection?.release()
+            guard let connection = self.connection else { return }
+            let other = self.context.keeper.alternativeAddress(for: connection.arrival.scheme)
+            connection.release(alternativeAddresses: other.map { [$0] } ?? [])
         }
     }
 
@@ -78,6 +80,16 @@ extension DeviceConnection {
         guard let ended = self.moving.ended(isPatienceOver: end == .releaseUnheeded, wasClosedByPeer: isByPeer) else {
             return
         }
+        self.tell(ended)
+    }
+
+    /// The process stops, and the session is about to be closed with all others.
+    func cutMoveShort(_ session: Session) {
+        guard self.machine.session?.epoch == session.epoch, let ended = self.moving.cutShort() else { return }
+        self.tell(ended)
+    }
+
+    private func tell(_ ended: MoveEnd) {
         self.context.metrics.moved(ended)
         for told in self.movers { told(.ended(ended)) }
         self.movers = []
@@ -94,5 +106,13 @@ extension RouteKeeper {
             return told(.absent)
         }
         handle.connection.onLoop { $0.move(handle.session, isFirm: isFirm, told: told) }
+    }
+
+    /// The time for moving is over: all sessions there are count as closed with the process, and as nothing else.
+    /// - Returns: how many there are.
+    func cutMovesShort() -> Int {
+        let handles = self.sessions.handles()
+        for handle in handles { handle.connection.onLoop { $0.cutMoveShort(handle.session) } }
+        return handles.count
     }
 }

@@ -70,11 +70,11 @@ extension DeviceConnection {
 
     /// The session is in the table, or may not be.
     private func entered(_ session: Session, _ ticket: RouteTicket, _ entrance: SessionTable.Entrance) {
-        self.context.sessions.claimEnded(session.di)
         switch entrance {
         case .entered(let tookOver):
             guard !self.hasEnded, self.machine.session?.epoch == session.epoch else {
                 self.context.sessions.leave(session)
+                self.context.sessions.claimEnded(session.di)
                 self.context.keeper.abandon(ticket)
                 return self.answerGrant()
             }
@@ -84,13 +84,17 @@ extension DeviceConnection {
             self.context.metrics.sessionBegan(tookOver: tookOver)
             self.noteFlapping(session)
             self.answerGrant()
+            // Now that the device has its answer it may be asked what came early.
+            self.context.sessions.claimEnded(session.di)
             self.linksMayBeOthers()
         case .beaten:
+            self.context.sessions.claimEnded(session.di)
             self.context.routes.drop(session.di, pod: self.context.keeper.pod, epoch: session.epoch)
             guard self.machine.session?.epoch == session.epoch else { return }
             _ = self.machine.endSession(now: .now())
             self.logSuperseded(session)
         case .revoked:
+            self.context.sessions.claimEnded(session.di)
             self.refuse(self.machine.refuseGrant())
         }
     }

@@ -27,6 +27,14 @@ package struct PublicEndpoints: Hashable, Sendable {
         }
     }
 
+    /// `HOST:PORT` of the one of this very scheme.
+    func exact(_ scheme: URIScheme) -> String? {
+        self.endpoints[scheme].map { String($0.dropFirst(scheme.rawValue.count + 3)) }
+    }
+
+    /// All of them.
+    var all: [String] { self.endpoints.values.sorted() }
+
     /// The first that people would dial.
     package var first: String? { URIScheme.allCases.lazy.compactMap { self.endpoints[$0] }.first }
 }

@@ -25,6 +25,8 @@ package final class RouteKeeper: Service {
         /// When an owner was told last that a device is contested.
         var contested: [DeviceID: NIODeadline] = [:]
         var isDraining = false
+        /// Where devices that are asked to go had better go.
+        var alternatives = AlternativePods()
         /// Are told of sessions that begin.
         var listeners: [@Sendable (MovableSession) -> Void] = []
     }
@@ -36,6 +38,7 @@ package final class RouteKeeper: Service {
     package let sessions: SessionTable
     /// This process.
     package let pod: Pod
+    private let endpoints: PublicEndpoints
     let pods: (any PodDelivery)?
     let events: (any EventHistory)?
     let clock: any WallClock
@@ -50,11 +53,13 @@ package final class RouteKeeper: Service {
     let state = Mutex(State())
 
     /// - Parameters:
+    ///   - endpoints: where devices reach this pod alone, for others to tell them.
     ///   - pods: reaches other pods; nil where there are none.
     ///   - events: where owners learn what becomes of their devices.
     ///   - onPause: closes what may be out of date after the pod slept: connections between programs, pending calls.
     package init(
-        routes: any RouteStore, sessions: SessionTable, pod: Pod, pods: (any PodDelivery)? = nil,
+        routes: any RouteStore, sessions: SessionTable, pod: Pod, endpoints: PublicEndpoints = PublicEndpoints(),
+        pods: (any PodDelivery)? = nil,
         events: (any EventHistory)? = nil, clock: any WallClock = SystemWallClock(),
         metrics: CoAPInterfaceMetrics = CoAPInterfaceMetrics(), logger: Logger,
         onPause: @escaping @Sendable (TimeAmount) -> Void = { _ in }
@@ -62,6 +67,7 @@ package final class RouteKeeper: Service {
         self.routes = routes
         self.sessions = sessions
         self.pod = pod
+        self.endpoints = endpoints
         self.pods = pods
         self.events = events
         self.linksWatch = LinksWatch(events: events)
@@ -129,7 +135,8 @@ package final class RouteKeeper: Service {
             return state.isDraining
         }
         let load = PodLoad(
-            sessions: sessions, isDraining: isDraining, age: Duration(NIODeadline.now() - self.started))
+            sessions: sessions, isDraining: isDraining, age: Duration(NIODeadline.now() - self.started),
+            endpoints: self.endpoints.all)
         self.routes.renew(self.pod, load: load) { result in
             switch result {
             case .success(let renewal):
@@ -150,6 +157,19 @@ package final class RouteKeeper: Service {
             state.listeners.append(arrived)
             state.sweep.renewsNow()
         }
+    }
+
+    /// What the store has of all pods.
+    func looked(at pods: [LeasedPod]) {
+        let alternatives = AlternativePods(pods, own: self.pod.name)
+        self.state.withLock { $0.alternatives = alternatives }
+    }
+
+    /// Where a device had better go that came by this scheme; nil: wherever the balancer in front puts it.
+    func alternativeAddress(for scheme: URIScheme) -> String? {
+        let alternatives = self.state.withLock { $0.alternatives }
+        var random = SystemRandomNumberGenerator()
+        return alternatives.address(for: scheme, random: &random)
     }
 
     /// - Parameter began: is told of each session that begins, on any thread.

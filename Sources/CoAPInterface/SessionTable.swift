@@ -39,6 +39,14 @@ package final class SessionTable: Responder, SessionEnder {
         var count = 0
         /// The newest session elsewhere that was heard of meanwhile.
         var beatenBy: (epoch: UInt64, pod: String)?
+        /// Requests that came for the session that is about to begin, in their order.
+        var early: [EarlyRequest] = []
+    }
+
+    fileprivate struct EarlyRequest: Sendable {
+        let request: Request
+        let deadline: NIODeadline?
+        let answer: @Sendable (Response) -> Void
     }
 
     fileprivate struct State {
@@ -52,6 +60,9 @@ package final class SessionTable: Responder, SessionEnder {
         case over(Entrance)
         case occupied(by: SessionHandle)
     }
+
+    /// So many requests are kept for a session that is about to begin, as many as would wait for it then.
+    private static let maximumEarly = 64
 
     private let state = Mutex(State())
 
@@ -114,15 +125,32 @@ package final class SessionTable: Responder, SessionEnder {
         self.state.withLock { $0.claims[di, default: Claims()].count += 1 }
     }
 
-    /// Its session has begun, or will not.
+    /// Its session has begun, or will not. Called on the event loop of the session, if it has begun.
     func claimEnded(_ di: DeviceID) {
-        self.state.withLock { state in
-            guard let claims = state.claims[di] else { return }
-            if claims.count > 1 {
-                state.claims[di]?.count -= 1
-            } else {
+        let (early, handle) = self.state.withLock { state -> ([EarlyRequest], SessionHandle?) in
+            guard let claims = state.claims[di] else { return ([], nil) }
+            let handle = state.sessions[di]
+            guard claims.count > 1 else {
                 state.claims[di] = nil
+                return (claims.early, handle)
             }
+            state.claims[di]?.count -= 1
+            guard handle != nil else { return ([], nil) }
+            state.claims[di]?.early = []
+            return (claims.early, handle)
+        }
+        for request in early {
+            if let handle {
+                self.relay(request, to: handle)
+            } else {
+                request.answer(Relay.moving())
+            }
+        }
+    }
+
+    private func relay(_ request: EarlyRequest, to handle: SessionHandle) {
+        handle.connection.onLoop {
+            $0.relay(request.request, to: handle.session.di, deadline: request.deadline, answer: request.answer)
         }
     }
 
@@ -270,11 +298,13 @@ package final class SessionTable: Responder, SessionEnder {
     // MARK: Requests
 
     package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
-        switch self.target(of: request) {
+        switch self.target(of: request, answer: answer) {
         case .refused(let response):
             answer(response)
         case .session(let handle, let deadline):
-            handle.connection.onLoop { $0.relay(request, to: handle.session.di, deadline: deadline, answer: answer) }
+            self.relay(EarlyRequest(request: request, deadline: deadline, answer: answer), to: handle)
+        case .early:
+            break
         }
     }
 
@@ -284,6 +314,8 @@ package final class SessionTable: Responder, SessionEnder {
         switch self.target(of: request) {
         case .refused(let response):
             event(.ended(response))
+            return ObservationHandle {}
+        case .early:
             return ObservationHandle {}
         case .session(let handle, let deadline):
             let observer = Observer(event: event)
@@ -299,20 +331,29 @@ package final class SessionTable: Responder, SessionEnder {
 
     private enum Target {
         case session(SessionHandle, deadline: NIODeadline?)
+        /// Kept until the session has begun.
+        case early
         case refused(Response)
     }
 
-    private func target(of request: Request) -> Target {
+    /// - Parameter answer: what to call later, if the request may be kept.
+    private func target(of request: Request, answer: (@Sendable (Response) -> Void)? = nil) -> Target {
         guard let di = request.options.first(.uriPath)?.string.flatMap({ try? DeviceID($0) }) else {
             return .refused(Relay.offline())
         }
-        let (handle, isClaiming) = self.state.withLock { ($0.sessions[di], $0.claims[di] != nil) }
-        guard let handle, handle.session.kind == .device else {
-            return .refused(isClaiming ? Relay.moving() : Relay.offline())
-        }
         // Counted from here: it may have to wait for its event loop.
-        return .session(
-            handle, deadline: request.options.deadlineMilliseconds.map { .now() + .milliseconds(Int64($0)) })
+        let deadline = request.options.deadlineMilliseconds.map { NIODeadline.now() + .milliseconds(Int64($0)) }
+        return self.state.withLock { state in
+            if let handle = state.sessions[di], handle.session.kind == .device {
+                return .session(handle, deadline: deadline)
+            }
+            guard let early = state.claims[di]?.early else { return .refused(Relay.offline()) }
+            // An edge hears of a claim when this pod does, so the first requests may be here before the session is.
+            // Were they refused, those behind them would overtake them.
+            guard let answer, early.count < Self.maximumEarly else { return .refused(Relay.moving()) }
+            state.claims[di]?.early.append(EarlyRequest(request: request, deadline: deadline, answer: answer))
+            return .early
+        }
     }
 }
 

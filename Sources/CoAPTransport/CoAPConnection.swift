@@ -94,8 +94,11 @@ package struct CoAPConnection: Sendable {
     }
 
     /// Asks the peer to close (RFC 8323 §5.5); after the grace period of the configuration we close.
-    package func release(holdOffSeconds: UInt32? = nil) {
-        self.handler.onLoop { $0.release(holdOffSeconds: holdOffSeconds) }
+    /// - Parameter alternativeAddresses: where the peer had better connect to next, `host:port`.
+    package func release(holdOffSeconds: UInt32? = nil, alternativeAddresses: [String] = []) {
+        self.handler.onLoop {
+            $0.release(holdOffSeconds: holdOffSeconds, alternativeAddresses: alternativeAddresses)
+        }
     }
 
     /// Requests of either side that wait for their answer. To be asked on the connection's event loop.

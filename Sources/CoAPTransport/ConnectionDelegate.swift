@@ -20,6 +20,8 @@ package protocol ConnectionDelegate: AnyObject {
     func connectionCancelled(_ id: IncomingID)
     /// The peer sent a Release and will be closed once nothing is in flight.
     func connectionReleased()
+    /// The same, with the addresses that its Release names, `host:port` as it says (RFC 8323 §5.5).
+    func connectionReleased(to alternativeAddresses: [String])
     /// A request was answered before anybody looked at its resource: its options are wrong, or too many are under way.
     func connectionRefused(with code: Code)
     /// Something came in that needs nothing done.
@@ -30,6 +32,7 @@ package protocol ConnectionDelegate: AnyObject {
 }
 
 extension ConnectionDelegate {
+    package func connectionReleased(to alternativeAddresses: [String]) { self.connectionReleased() }
     package func connectionSecured(with certificate: PeerCertificate?) {}
     package func connectionCancelled(_ id: IncomingID) {}
     package func connectionRefused(with code: Code) {}

@@ -120,7 +120,7 @@ extension ConnectionHandler {
             for id in unsent {
                 self.complete(id, .failure(ExchangeError(.closing, delivered: false)))
             }
-            self.delegate.connectionReleased()
+            self.delegate.connectionReleased(to: self.machine.alternativeAddresses)
             if closeNow {
                 self.finish(.released(holdOffSeconds: holdOffSeconds))
             }

@@ -123,8 +123,11 @@ extension ConnectionHandler {
         eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.pongs.take(message.token)?(false) }
     }
 
-    func release(holdOffSeconds: UInt32?) {
-        guard let action = self.machine.release(holdOffSeconds: holdOffSeconds, now: .now()) else { return }
+    func release(holdOffSeconds: UInt32?, alternativeAddresses: [String] = []) {
+        guard
+            let action = self.machine.release(
+                holdOffSeconds: holdOffSeconds, alternativeAddresses: alternativeAddresses, now: .now())
+        else { return }
         self.write(action.message)
         self.settle()
         for id in action.unsent {

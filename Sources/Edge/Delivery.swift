@@ -10,6 +10,9 @@ struct Delivery: Sendable {
     let di: DeviceID
     let uid: String
     var machine: DeliveryMachine
+    /// The event loop it came to the edge on; nil if none. It is sent from there, since each has connections of its own
+    /// to other pods: what one client sent over one connection stays in its order.
+    var origin: (any EventLoop)?
     /// Which observation it registers; nil if it is answered once.
     var observation: UInt64?
     var answer: @Sendable (Response) -> Void

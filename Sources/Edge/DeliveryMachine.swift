@@ -115,6 +115,8 @@ package struct DeliveryMachine: Sendable {
     private var moves = 0
     /// The first refusal because the pod could not be reached, and how often that was waited for.
     private var unreachable: (since: NIODeadline, pauses: Int)?
+    /// Until when it leaves the pod alone that refused it.
+    private var pauseEnds = NIODeadline.uptimeNanoseconds(0)
     private var wasSentWithoutEpoch = false
     private var wasSentToLastKnown = false
     private var wasSentToLocalPod = false
@@ -202,8 +204,15 @@ package struct DeliveryMachine: Sendable {
             if found.isLive { return self.live(found, now) }
             guard found.isWorthWaiting else { return self.giveUp(.offline(self.di)) }
             return self.wait(
-                .betweenPods, otherwise: found.route.state == .moving ? .moving(self.di) : .offline(self.di))
+                .betweenPods, now, otherwise: found.route.state == .moving ? .moving(self.di) : .offline(self.di))
         }
+    }
+
+    /// One that came earlier waits, and is not overtaken.
+    package mutating func heldBack(_ pace: Pace, now: NIODeadline) -> FoundAction {
+        if case .answer(let response) = self.deadlineReached(now: now) { return .answer(response) }
+        if case .waiting(_, let otherwise) = self.state { return self.wait(pace, now, otherwise: otherwise) }
+        return self.wait(pace, now, otherwise: self.refusal?.response ?? .moving(self.di))
     }
 
     /// Ends the request if its time is over.
@@ -245,37 +254,45 @@ package struct DeliveryMachine: Sendable {
             return .send(self.attempt(found.route, now, epoch: 0))
         case .superseded:
             // The pod knows better than the store that this session is on its way out.
-            return self.wait(.betweenPods, otherwise: refusal.response)
+            return self.wait(.betweenPods, now, otherwise: refusal.response)
         case .moving:
             // Its session is about to begin, so that no other claim will come, or to end, as the store will say.
-            if case .waiting(.settling, _) = self.state { return .send(self.attempt(found.route, now)) }
+            if let next = self.paused(found.route, refusal, now) { return next }
             let pause = Self.movingPauses[min(self.moves, Self.movingPauses.count - 1)]
             self.moves += 1
-            return self.wait(.settling(pause), otherwise: refusal.response)
+            return self.wait(.settling(pause), now, otherwise: refusal.response)
         case .unreachable:
             return self.liveButUnreachable(found.route, refusal, now)
         case .noSession, .queueFull, .late, .tooLarge, .tooManyInFlight, .overloaded, .routesUnavailable, .signedOut:
-            if case .waiting(.settling, _) = self.state { return .send(self.attempt(found.route, now)) }
+            if let next = self.paused(found.route, refusal, now) { return next }
             guard self.settled == 0 || found.age < Self.settlingAge else { return self.giveUp(refusal.response) }
             let pause = Self.settlingPauses[min(self.settled, Self.settlingPauses.count - 1)]
             self.settled += 1
-            return self.wait(.settling(pause), otherwise: refusal.response)
+            return self.wait(.settling(pause), now, otherwise: refusal.response)
         }
+    }
+
+    /// The route is as it was when the pod refused the request, and that was waited for: not yet for long enough, or
+    /// it is asked again. Whoever else waits for the device makes the store be asked more often than that.
+    private mutating func paused(_ route: Route, _ refusal: Refusal, _ now: NIODeadline) -> FoundAction? {
+        guard case .waiting(.settling, _) = self.state else { return nil }
+        guard now < self.pauseEnds else { return .send(self.attempt(route, now)) }
+        return self.wait(.settling(Duration(self.pauseEnds - now)), now, otherwise: refusal.response)
     }
 
     /// Its pod has died, or is cut off from this edge: the store cannot tell yet. Where it died the device is about to
     /// be at another pod.
     private mutating func liveButUnreachable(_ route: Route, _ refusal: Refusal, _ now: NIODeadline) -> FoundAction {
-        if case .waiting(.settling, _) = self.state { return .send(self.attempt(route, now)) }
+        if let next = self.paused(route, refusal, now) { return next }
         let (since, pauses) = self.unreachable ?? (now, 0)
         guard now < since + Self.unreachableLimit else { return self.giveUp(refusal.response) }
         self.unreachable = (since, pauses + 1)
         let pause = Self.unreachablePauses[min(pauses, Self.unreachablePauses.count - 1)]
-        return self.wait(.settling(pause), otherwise: refusal.response)
+        return self.wait(.settling(pause), now, otherwise: refusal.response)
     }
 
     private mutating func withoutStore(_ lastKnown: Route?, _ now: NIODeadline) -> FoundAction {
-        if case .waiting(_, let otherwise) = self.state { return self.wait(.betweenPods, otherwise: otherwise) }
+        if case .waiting(_, let otherwise) = self.state { return self.wait(.betweenPods, now, otherwise: otherwise) }
         if let lastKnown, !self.wasSentToLastKnown, lastKnown.uid.text == self.uid,
             self.refusal?.place != Place(pod: lastKnown.pod.name, epoch: lastKnown.epoch)
         {
@@ -297,7 +314,8 @@ package struct DeliveryMachine: Sendable {
         return Attempt(pod: route.pod, epoch: epoch ?? route.epoch, milliseconds: self.millisecondsLeft(now))
     }
 
-    private mutating func wait(_ pace: Pace, otherwise: Response) -> FoundAction {
+    private mutating func wait(_ pace: Pace, _ now: NIODeadline, otherwise: Response) -> FoundAction {
+        if case .settling(let pause) = pace { self.pauseEnds = now + TimeAmount(pause) }
         self.state = .waiting(pace, otherwise: otherwise)
         return .wait(pace)
     }

@@ -113,7 +113,8 @@ package struct EdgeResponder: Responder {
                 di: di, uid: fence.uid, deadline: now + (allowed ?? TimeAmount(self.timeout)),
                 isRepeatable: Self.isRepeatable(&request), localPod: self.localPod)
             let delivery = Delivery(
-                number: number, request: request, di: di, uid: fence.uid, machine: machine, answer: { _ in })
+                number: number, request: request, di: di, uid: fence.uid, machine: machine,
+                origin: self.pods.callersLoop, answer: { _ in })
             return .admitted(delivery, now: now)
         }
     }
@@ -146,10 +147,17 @@ package struct EdgeResponder: Responder {
 extension EdgeResponder {
     func start(_ delivery: Delivery, _ now: NIODeadline) {
         var delivery = delivery
-        switch delivery.machine.start(remembered: self.memory.route(of: delivery.di, now: now), now: now) {
-        case .send(let attempt): self.send(delivery, attempt)
-        case .lookUp: self.lookUp(delivery)
-        case .answer(let response): self.finish(delivery, response)
+        let route = self.memory.way(to: delivery.di, now: now)
+        switch delivery.machine.start(remembered: route, now: now) {
+        case .send(let attempt):
+            self.send(delivery, attempt)
+        case .lookUp:
+            // Remembered as another user's.
+            if route != nil { self.memory.detour(delivery.di) }
+            self.lookUp(delivery)
+        case .answer(let response):
+            if route == nil { self.memory.rejoined(delivery.di) }
+            self.finish(delivery, response)
         }
     }
 
@@ -172,13 +180,17 @@ extension EdgeResponder {
         case .passOn(let response): self.finish(delivery, self.passOn(response, to: delivery))
         case .answer(let response): self.finish(delivery, response)
         case .explain(let response): self.explain(delivery, response)
-        case .lookUp: self.lookUp(delivery)
+        case .lookUp:
+            self.memory.detour(delivery.di)
+            self.lookUp(delivery)
         }
     }
 
     private func lookUp(_ delivery: Delivery) {
         self.eventLoop.execute {
-            self.perform(self.room.value.enter(delivery, now: self.eventLoop.now))
+            let now = self.eventLoop.now
+            let route = self.memory.route(of: delivery.di, now: now)
+            self.perform(self.room.value.enter(delivery, remembered: route, now: now))
         }
     }
 
@@ -186,15 +198,32 @@ extension EdgeResponder {
     private func perform(_ steps: [WaitingRoom.Step]) {
         for step in steps {
             switch step {
-            case .send(let delivery, let attempt): self.send(delivery, attempt)
-            case .answer(let delivery, let response): self.finish(delivery, response)
-            case .explain(let delivery, let response): self.explain(delivery, response)
+            case .send(let delivery, let attempt):
+                self.sendOn(delivery, attempt)
+            case .answer(let delivery, let response):
+                self.memory.rejoined(delivery.di)
+                self.finish(delivery, response)
+            case .explain(let delivery, let response):
+                self.memory.rejoined(delivery.di)
+                self.explain(delivery, response)
             case .ask(let question, let di): self.ask(question, di)
             case .schedule(let di, let time):
                 self.eventLoop.scheduleTask(deadline: time) {
                     self.perform(self.room.value.timeReached(di, now: self.eventLoop.now))
                 }
             }
+        }
+    }
+
+    /// Ends a request's detour, on the event loop it came from.
+    private func sendOn(_ delivery: Delivery, _ attempt: DeliveryMachine.Attempt) {
+        guard let origin = delivery.origin, !origin.inEventLoop, delivery.observation == nil else {
+            self.send(delivery, attempt)
+            return self.memory.rejoined(delivery.di)
+        }
+        origin.execute {
+            self.send(delivery, attempt)
+            self.memory.rejoined(delivery.di)
         }
     }
 
@@ -215,7 +244,7 @@ extension EdgeResponder {
         switch result {
         case .success(let route):
             self.perform(self.room.value.found(.route(route), of: di, by: question, now: now))
-            // Only now, so that nobody overtakes those who waited; and not while it is in doubt.
+            // Not while it is in doubt.
             if let route, route.isLive, !self.room.value.hasRequests(for: di) {
                 self.memory.remember(route.route, now: now)
             }

@@ -1,5 +1,6 @@
 package import Cloud
 package import CoAP
+package import NIOCore
 
 /// Carries requests to pods: this one directly, others over their pod port.
 ///
@@ -8,6 +9,10 @@ package import CoAP
 package protocol PodDelivery: Sendable {
     func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void)
 
+    /// The event loop the caller is on, if what is delivered from there to one pod keeps its order: to be asked before
+    /// a request has to wait, and delivered from later. Nil: it makes no difference.
+    var callersLoop: (any EventLoop)? { get }
+
     /// The same for a GET that registers, as `Responder.observe` has it.
     func observe(
         _ request: Request, at pod: Pod, event: @escaping @Sendable (ObservationEvent) -> Void
@@ -15,6 +20,8 @@ package protocol PodDelivery: Sendable {
 }
 
 extension PodDelivery {
+    package var callersLoop: (any EventLoop)? { nil }
+
     package func observe(
         _ request: Request, at pod: Pod, event: @escaping @Sendable (ObservationEvent) -> Void
     ) -> ObservationHandle {

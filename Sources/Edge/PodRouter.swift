@@ -1,5 +1,6 @@
 package import Cloud
 package import CoAP
+package import NIOCore
 
 /// Delivers to the sessions of this process directly, and to all other pods by way of `others`.
 package struct PodRouter: PodDelivery {
@@ -16,6 +17,8 @@ package struct PodRouter: PodDelivery {
         self.sessions = sessions
         self.others = others
     }
+
+    package var callersLoop: (any EventLoop)? { self.others?.callersLoop }
 
     package func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void) {
         if pod.name == self.localPod.name {

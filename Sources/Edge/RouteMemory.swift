@@ -7,6 +7,9 @@ import Synchronization
 ///
 /// Two generations: a route that is used moves to the younger one, and when that is full the older one goes. So at most
 /// `capacity` are kept, and those in use stay.
+///
+/// It also counts who is on a detour: requests that could not go by a remembered route, for as long as they have not
+/// been sent. Meanwhile nobody else goes straight to the device, or they would overtake those.
 package final class RouteMemory: Sendable {
     private struct Entry {
         var route: Route
@@ -16,6 +19,7 @@ package final class RouteMemory: Sendable {
     private struct State {
         var young: [DeviceID: Entry] = [:]
         var old: [DeviceID: Entry] = [:]
+        var detours: [DeviceID: Int] = [:]
     }
 
     private let generation: Int
@@ -39,6 +43,27 @@ package final class RouteMemory: Sendable {
         // What went is freed here, outside the lock.
         withExtendedLifetime(forgotten) {}
         return route
+    }
+
+    /// The route to send a request by, in the order of the calls; nil: it is on a detour from here on, and `rejoined`
+    /// is to be called once it has been sent or answered.
+    package func way(to di: DeviceID, now: NIODeadline) -> Route? {
+        if self.state.withLock({ $0.detours[di] == nil }), let route = self.route(of: di, now: now) { return route }
+        self.detour(di)
+        return nil
+    }
+
+    /// A request is on a detour.
+    package func detour(_ di: DeviceID) {
+        self.state.withLock { $0.detours[di, default: 0] += 1 }
+    }
+
+    /// A request that was on a detour has been sent or answered.
+    package func rejoined(_ di: DeviceID) {
+        self.state.withLock { state in
+            guard let count = state.detours[di] else { return }
+            state.detours[di] = count > 1 ? count - 1 : nil
+        }
     }
 
     /// The route however old it is: for when nothing better can be had.

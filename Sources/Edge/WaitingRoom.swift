@@ -53,7 +53,15 @@ final class WaitingRoom {
     func hasRequests(for di: DeviceID) -> Bool { self.queues[di] != nil }
 
     /// A request whose route must be looked up, its machine says.
-    func enter(_ delivery: Delivery, now: NIODeadline) -> [Step] {
+    /// - Parameter remembered: a route that was learnt since, for who has nobody to wait behind.
+    func enter(_ delivery: Delivery, remembered: Route?, now: NIODeadline) -> [Step] {
+        if let remembered, self.queues[delivery.di] == nil {
+            var delivery = delivery
+            let found = FoundRoute(route: remembered, lease: .held, age: .zero)
+            if case .send(let attempt) = delivery.machine.found(.route(found), now: now) {
+                return [.send(delivery, attempt)]
+            }
+        }
         guard self.bytes + delivery.size <= self.limits.waitingBytes else {
             var delivery = delivery
             let response = delivery.machine.turnedAway()
@@ -161,9 +169,13 @@ final class WaitingRoom {
     ) -> Bool {
         var staying: [Delivery] = []
         var isBetween = false
+        var held: DeliveryMachine.Pace?
         for var delivery in queue.deliveries {
             let size = delivery.size
-            switch delivery.machine.found(found, now: now) {
+            let action = held.map { delivery.machine.heldBack($0, now: now) } ?? delivery.machine.found(found, now: now)
+            // Who comes later does not overtake who waits; without a store there is nothing to wait for.
+            if case .wait(let pace) = action, case .route = found { held = pace }
+            switch action {
             case .send(let attempt):
                 steps.append(.send(delivery, attempt))
             case .answer(let response):

@@ -95,6 +95,14 @@ package final class HopPool: Sendable {
         return .now() + time
     }
 
+    /// The event loop the caller is on, if it is one of ours.
+    package var callersLoop: (any EventLoop)? {
+        guard let current = MultiThreadedEventLoopGroup.currentEventLoop,
+            self.loops[ObjectIdentifier(current)] != nil
+        else { return nil }
+        return current
+    }
+
     /// The event loop the caller is on, if it is one of ours, else any.
     private func currentLoop() -> NIOLoopBoundBox<HopLoop> {
         if let current = MultiThreadedEventLoopGroup.currentEventLoop, let box = self.loops[ObjectIdentifier(current)] {

@@ -71,7 +71,7 @@ final class RedisLeases: Sendable {
         _ names: [String], shift: Duration, deadline: NIODeadline,
         completion: @escaping @Sendable (Result<[LeasedPod], RedisError>) -> Void
     ) {
-        let fields = ["address", "sessions", "seen", "draining", "since"]
+        let fields = ["address", "sessions", "seen", "draining", "since", "endpoints"]
         let commands = names.map { RedisCommand(["HMGET", self.keys.pod($0)] + fields) }
         self.client.send(commands + [RedisCommand("TIME")], deadline: deadline) { _, answers in
             let read = Result { () throws(RedisError) -> (pods: [LeasedPod], unknown: [String]) in
@@ -87,12 +87,13 @@ final class RedisLeases: Sendable {
                         continue
                     }
                     guard now - seen < RouteTimes.lease else { continue }
-                    // A pod of the release before tells neither whether it drains nor since when it runs.
+                    // A pod of a release before does not tell all of it.
                     pods.append(
                         LeasedPod(
                             pod: Pod(name: name, address: words[0] ?? ""), sessions: words[1].flatMap { Int($0) } ?? 0,
                             isDraining: words[3] == "1", age: Self.moment(words[4]).map { now - $0 } ?? .zero,
-                            countAge: now - seen))
+                            countAge: now - seen,
+                            endpoints: words[5]?.split(separator: ",").map(String.init) ?? []))
                 }
                 return (pods.sorted { $0.pod.name < $1.pod.name }, unknown)
             }

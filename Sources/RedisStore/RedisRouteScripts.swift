@@ -119,12 +119,13 @@ enum RedisRouteScripts {
             return {text(ms), unpack(old, 1, 7)}
             """#)
 
-    /// KEYS pod. ARGV shift, address, sessions, lease ms, lifetime ms, '1' if it drains or '0', age ms.
+    /// KEYS pod. ARGV shift, address, sessions, lease ms, lifetime ms, '1' if it drains or '0', age ms, endpoints.
     static let renew = RedisScript(
         common + #"""
             local seen = redis.call('HGET', KEYS[1], 'seen')
             redis.call('HSET', KEYS[1], 'address', ARGV[2], 'sessions', ARGV[3], 'seen', text(ms),
-              'draining', ARGV[6], 'since', text(ms - number(ARGV[7])))
+              'draining', ARGV[6], 'since', text(ms - number(ARGV[7])),
+              'endpoints', ARGV[8])
             redis.call('PEXPIRE', KEYS[1], ARGV[5])
             if seen and ms - number(seen) < number(ARGV[4]) then return 'held' end
             return 'lapsed'

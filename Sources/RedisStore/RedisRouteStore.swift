@@ -212,7 +212,7 @@ package final class RedisRouteStore: RouteStore {
         let words = [
             "1", self.keys.pod(pod.name), self.shiftMicroseconds, pod.address, "\(load.sessions)",
             Self.milliseconds(RouteTimes.lease), Self.milliseconds(Self.podLifetime), load.isDraining ? "1" : "0",
-            Self.milliseconds(load.age),
+            Self.milliseconds(load.age), load.endpoints.joined(separator: ","),
         ]
         let generation = self.keys.generation
         let commands = [

@@ -14,13 +14,16 @@ struct DrainTests {
     ]
 
     /// Devices that are all at the first pod and come back at the second, for as long as `body` runs.
-    /// - Parameter firstAtOld: how often each connects to the first pod, as long as that takes connections.
+    /// - Parameters:
+    ///   - firstAtOld: how often each connects to the first pod, as long as that takes connections.
+    ///   - places: which pods these are.
     static func withDevices(
         _ numbers: Range<Int>, of owner: Owner, in cluster: RunningCluster, heedRelease: Bool = true,
-        firstAtOld: Int = 1, takes: @escaping @Sendable (Message) -> Duration = { _ in .zero },
+        firstAtOld: Int = 1, places: (old: Int, new: Int) = (0, 1),
+        takes: @escaping @Sendable (Message) -> Duration = { _ in .zero },
         _ body: @Sendable ([ReturningDevice]) async throws -> Void
     ) async throws {
-        let (old, new) = (cluster.coapInterfaces[0], cluster.coapInterfaces[1])
+        let (old, new) = (cluster.coapInterfaces[places.old], cluster.coapInterfaces[places.new])
         var devices: [ReturningDevice] = []
         for number in numbers {
             let login = try await owner.signedUp("lamp-\(number)")
@@ -41,7 +44,9 @@ struct DrainTests {
             for device in all { group.addTask { try await device.run() } }
             let result: Result<Void, any Error>
             do {
-                try await cluster.eventually("all devices are signed in") { all.allSatisfy { $0.sessions == 1 } }
+                try await cluster.eventually("all devices are signed in", within: .seconds(60)) {
+                    all.allSatisfy { $0.sessions == 1 }
+                }
                 result = .success(try await body(all))
             } catch {
                 result = .failure(error)

@@ -70,29 +70,77 @@ struct ObserveTests {
         }
     }
 
-    @Test("A device whose pod drains is observed until it closes, and from then on at the next pod, nothing missed")
+    /// Numbers that an observer is told, the greater the newer, up to the one that is current.
+    private static func told(_ observer: ScriptedPeer, upTo current: Int) async throws -> [Int] {
+        var numbers: [Int] = []
+        var sequence: UInt32?
+        while numbers.last != current {
+            let message = try await observer.receivePastCSM()
+            guard message.code == .content, message.token == Self.token, let next = message.options.observe,
+                let number = Int(message.text)
+            else { throw PeerError("\(message.code) \(message.text) after \(numbers)") }
+            // RFC 7641 §3.4; so few that the 24 bits do not run over.
+            if let sequence, next <= sequence { throw PeerError("Observe \(next) after \(sequence)") }
+            sequence = next
+            numbers.append(number)
+        }
+        return numbers
+    }
+
+    private static func told(_ reader: EventReader, upTo current: Int) async throws -> [Int] {
+        var numbers: [Int] = []
+        while numbers.last != current {
+            let event = try await reader.next()
+            guard event.name == "notification", let number = Int(event.data.filter(\.isNumber).suffix(1)) else {
+                throw PeerError("\(event) after \(numbers)")
+            }
+            numbers.append(number)
+        }
+        return numbers
+    }
+
+    @Test("A device whose pod drains changes before, in and after its move: each observer ends with what is current")
     func podDrains() async throws {
         let settings = ["DRAIN_PROPAGATION": "1", "DRAIN_WINDOW": "2"]
-        try await RunningCluster.with(.init(settings: settings)) { cluster in
+        try await RunningCluster.with(.init(coapInterfaces: 3, settings: settings)) { cluster in
             let owner = try await cluster.owner("alice")
             let lamp = try await cluster.device("lamp", of: owner, at: 0)
             let phone = try await Self.client("phone", of: owner, at: 1, in: cluster)
-            try await phone.register("lamp/light", token: Self.token)
+            let tablet = try await Self.client("tablet", of: owner, at: 2, in: cluster)
+            for peer in [phone, tablet] { try await peer.register("lamp/light", token: Self.token) }
+            async let opening = EventReader.open(try cluster.http(0), "/lamp/light", token: owner.token)
             let upstream = try await lamp.peer.receiveGet("light", observe: 0)
-            try await lamp.peer.notify(upstream, "on")
-            try await phone.receiveNotification("on", token: Self.token)
+            try await lamp.peer.notify(upstream, "1")
+            let reader = try await opening
+            // All of them are there.
+            for peer in [phone, tablet] { #expect(try await Self.told(peer, upTo: 1) == [1]) }
+            #expect(try await Self.told(reader, upTo: 1) == [1])
             let pod = cluster.coapInterfaces[0]
             async let ended = pod.stop()
             // An observation is no request in flight: it holds nobody up.
             #expect(try await lamp.peer.receive().code == .release)
-            try await lamp.peer.notify(upstream, "off")
-            try await phone.receiveNotification("off", token: Self.token)
+            try await lamp.peer.notify(upstream, "2")
+            for peer in [phone, tablet] { #expect(try await Self.told(peer, upTo: 2) == [2]) }
+            #expect(try await Self.told(reader, upTo: 2) == [2])
             await lamp.peer.close()
             #expect(await ended.status == 0)
+            // What it was at 3 nobody saw. What follows each other closely may be told as one.
             let back = try await lamp.login.signIn(on: cluster.connect(to: 1)).peer
-            try await back.notify(try await back.receiveGet("light", observe: 0), "dim")
-            try await phone.receiveNotification("dim", token: Self.token)
-            try await phone.expectSilence()
+            let again = try await back.receiveGet("light", observe: 0)
+            for number in 4...6 { try await back.notify(again, "\(number)") }
+            for peer in [phone, tablet] {
+                let told = try await Self.told(peer, upTo: 6)
+                #expect(told == told.sorted() && Set(told).count == told.count && Set(told).isSubset(of: [4, 5, 6]))
+                try await peer.expectSilence()
+            }
+            let told = try await Self.told(reader, upTo: 6)
+            #expect(told == told.sorted() && Set(told).count == told.count && Set(told).isSubset(of: [4, 5, 6]))
+            // Nothing old comes later, and none of them has cost the device more than one registration.
+            try await back.notify(again, "7")
+            for peer in [phone, tablet] { #expect(try await Self.told(peer, upTo: 7) == [7]) }
+            #expect(try await Self.told(reader, upTo: 7) == [7])
+            try await back.expectSilence()
+            await reader.close()
             cluster.forget(pod)
         }
     }

@@ -19,6 +19,7 @@ final class ReturningDevice: Sendable {
     private struct State {
         var asked: [Asked] = []
         var releases: [Message] = []
+        var releasedAt: [ContinuousClock.Instant] = []
         var ports: [Int] = []
         var peer: ScriptedPeer?
         var isStopped = false
@@ -52,6 +53,7 @@ final class ReturningDevice: Sendable {
 
     var asked: [Asked] { self.state.withLock { $0.asked } }
     var releases: [Message] { self.state.withLock { $0.releases } }
+    var releasedAt: [ContinuousClock.Instant] { self.state.withLock { $0.releasedAt } }
     /// How often it signed in.
     var sessions: Int { self.state.withLock { $0.ports.count } }
 
@@ -119,7 +121,10 @@ final class ReturningDevice: Sendable {
                 case .ping:
                     try? await peer.send(Message(code: .pong, token: message.token))
                 case .release:
-                    self.state.withLock { $0.releases.append(message) }
+                    self.state.withLock { state in
+                        state.releases.append(message)
+                        state.releasedAt.append(.now)
+                    }
                     if self.heedsRelease {
                         group.cancelAll()
                         return

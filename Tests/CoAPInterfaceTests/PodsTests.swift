@@ -93,6 +93,46 @@ struct PodsTests {
         }
     }
 
+    @Test(
+        "Requests that come before the claim is answered wait for the session, and reach the device behind its answer")
+    func earlyRequests() async throws {
+        try await PodBench.with { bench in
+            bench.routes.become(.silent)
+            let peer = try await bench.signIn(bench.a)
+            try await eventually("it claims") { bench.a.sessions.isClaiming(DeviceID(stored: "lamp")) }
+            let early = Mutex<[Response]>([])
+            for number in 0..<3 {
+                var request = PodBench.request()
+                request.options.path = ["lamp", "\(number)"]
+                bench.pods.deliver(request, to: bench.a.pod) { answer in early.withLock { $0.append(answer) } }
+            }
+            bench.routes.become(.works)
+            #expect(try await peer.receivePastCSM().code == .changed)
+            for number in 0..<3 {
+                try await peer.answer(try await peer.receiveRequest(.post, "\(number)"), Response(.changed))
+            }
+            try await eventually("all are answered") { early.withLock { $0.count } == 3 }
+            #expect(early.withLock { $0.allSatisfy { $0.code == .changed } })
+        }
+    }
+
+    @Test("Requests that came for a session that does not begin are undelivered")
+    func earlyRequestsForNothing() async throws {
+        try await PodBench.with { bench in
+            bench.routes.become(.silent)
+            let peer = try await bench.signIn(bench.a)
+            try await eventually("it claims") { bench.a.sessions.isClaiming(DeviceID(stored: "lamp")) }
+            let early = Mutex<Response?>(nil)
+            bench.pods.deliver(PodBench.request(), to: bench.a.pod) { answer in early.withLock { $0 = answer } }
+            await peer.close()
+            bench.routes.become(.works)
+            try await eventually("it is answered") { early.withLock { $0 != nil } }
+            // No session, or one that ended as soon as it had begun.
+            let reason = try #require(early.withLock { $0?.options.undelivered })
+            #expect([.moving, .noSession].contains(reason))
+        }
+    }
+
     @Test("A claim that the store carries out late gives the route back to whoever signed in meanwhile")
     func lateClaimGivesBack() async throws {
         try await PodBench.with { bench in

@@ -57,4 +57,17 @@ struct SessionMoveTests {
         var idle = SessionMove()
         #expect(idle.ended(isPatienceOver: false, wasClosedByPeer: true) == nil)
     }
+
+    @Test("A session that is cut short is over once, however far its move was")
+    func cutShort() {
+        for (inFlight, isFirm) in [(0, true), (1, true), (1, false)] {
+            var (move, _) = Self.begun(inFlight: inFlight, isFirm: isFirm)
+            #expect(move.cutShort() == .closedAtDeadline)
+            #expect(move.cutShort() == nil)
+            #expect(move.isUnderWay, "what comes for it now goes to the next session")
+            #expect(move.quiet() == .nothing)
+            #expect(move.deadlineReached(now: Self.start + .seconds(20)) == .nothing)
+            #expect(move.ended(isPatienceOver: false, wasClosedByPeer: false) == nil)
+        }
+    }
 }

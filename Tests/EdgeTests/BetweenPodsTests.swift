@@ -89,6 +89,33 @@ struct BetweenPodsTests {
         #expect(bench.answers.names == ["1", "2"])
     }
 
+    @Test("Who comes while the first is waited for does not overtake it")
+    func nobodyOvertakes() async throws {
+        let bench = try EdgeBench(ScriptedResponder(.answer(.undelivered(.moving)), .answer(.on)))
+        for name in ["1", "2", "3"] { await bench.begin(name, EdgeBench.request(.post, name)) }
+        #expect(bench.pods.log.count == 1)
+        await bench.advance(.milliseconds(20))
+        #expect(bench.pods.log.map { $0.request.options.path?.last } == ["1", "1", "2", "3"])
+        #expect(bench.answers.names == ["1", "2", "3"])
+    }
+
+    @Test("Those who wait for one device do not use up each other's attempts")
+    func attemptsOfMany() async throws {
+        let bench = try EdgeBench(ScriptedResponder(.answer(.undelivered(.moving))))
+        let names = (0..<16).map { "\($0)" }
+        for name in names {
+            await bench.begin(name, EdgeBench.request(.post, name))
+            await bench.advance(.milliseconds(7))
+        }
+        await bench.advance(.seconds(8))
+        #expect(bench.answers.all.isEmpty)
+        bench.pods["pod.2"] = ScriptedResponder(.answer(.on))
+        try bench.claim(EdgeBench.elsewhere)
+        await bench.advance(.seconds(2))
+        #expect(bench.answers.names == names)
+        #expect(bench.answers.all.allSatisfy { $0.response == .on })
+    }
+
     @Test("A notice that is lost is made up for by looks after 0.25, 0.5, 1, 2, 2 … s")
     func lostNotice() async throws {
         let bench = try Self.bench(.moving)

@@ -199,6 +199,26 @@ struct FleetWireTests {
         #expect(outcome.report.counts.releases == 1)
     }
 
+    @Test(
+        "Polite: after a Release that names another address it connects there, once; the others ignore that",
+        arguments: FleetProfile.Name.allCases)
+    func alternativeAddress(profile: FleetProfile.Name) async throws {
+        let other = try await ScriptedCloud.start()
+        let addresses = ["coap+tcp://127.0.0.1:1", "127.0.0.1:\(other.port)", "127.0.0.1:2"]
+        let release = Signal.release(alternativeAddresses: addresses, holdOffSeconds: nil)
+            .message(token: Token(eightBytes: 99))
+        _ = try await self.withDevice(profile) { cloud in
+            let peer = try await cloud.accept(csm: profile != .reference)
+            try await peer.send(release)
+            if profile == .polite {
+                let elsewhere = try await other.accept()
+                try await elsewhere.close()
+            }
+            _ = try await cloud.accept(csm: profile != .reference)
+        }
+        try await other.stop()
+    }
+
     @Test("A device with half-close closes its sending side only: what the cloud writes behind it meets no reset")
     func halfClose() async throws {
         _ = try await self.withDevice(.polite, [.flapping, .halfClose]) { cloud in

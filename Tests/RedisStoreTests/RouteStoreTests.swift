@@ -145,19 +145,22 @@ struct RouteStoreTests {
         }
     }
 
+    private static let endpoints = ["coap+tcp://[::1]:5683", "coaps+tcp://two.example:5684"]
+
     @Test(
         "All pods with a lease are listed: sessions, whether they drain, how old they and the count are",
         arguments: StoreKind.allCases)
     func allLeases(_ kind: StoreKind) async throws {
         try await withRoutes(kind) { bench in
             #expect(try await bench.leases().isEmpty)
-            try await bench.renew("pod-2", load: PodLoad(sessions: 7, age: .seconds(100)))
+            try await bench.renew("pod-2", load: PodLoad(sessions: 7, age: .seconds(100), endpoints: Self.endpoints))
             bench.clock.advance(.seconds(5))
             try await bench.renew("pod-1", load: PodLoad(sessions: 3, isDraining: true, age: .seconds(20)))
             let pods = try await bench.leases()
             #expect(pods.map(\.pod) == ["pod-1", "pod-2"].map { Pod(name: $0, address: "\($0):8081") })
             #expect(pods.map(\.sessions) == [3, 7])
             #expect(pods.map(\.isDraining) == [true, false])
+            #expect(pods.map(\.endpoints) == [[], Self.endpoints])
             for (pod, (age, countAge)) in zip(pods, [(20, 0), (105, 5)]) {
                 // Real time goes on meanwhile.
                 #expect((.seconds(age)...Duration.seconds(age + 3)).contains(pod.age), "\(pod)")

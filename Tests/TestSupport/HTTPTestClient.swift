@@ -54,6 +54,13 @@ package struct HTTPTestClient: Sendable {
     package func request(
         _ method: String, _ path: String, token: String? = nil, headers: [(String, String)] = [], body: String? = nil
     ) async throws -> HTTPTestAnswer {
+        try await self.begin(method, path, token: token, headers: headers, body: body).get()
+    }
+
+    /// Sends a request; its bytes have left when this returns.
+    package func begin(
+        _ method: String, _ path: String, token: String? = nil, headers: [(String, String)] = [], body: String? = nil
+    ) async throws -> EventLoopFuture<HTTPTestAnswer> {
         let promise = MultiThreadedEventLoopGroup.singleton.any().makePromise(of: HTTPTestAnswer.self)
         let channel: any Channel
         do {
@@ -81,15 +88,16 @@ package struct HTTPTestClient: Sendable {
         if let body {
             channel.write(HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(string: body))), promise: nil)
         }
-        channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
         let deadline = channel.eventLoop.scheduleTask(in: .seconds(40)) {
             promise.fail(PeerError("no answer to \(method) \(path) within 40 s"))
         }
-        defer {
+        promise.futureResult.whenComplete { _ in
             deadline.cancel()
             channel.close(promise: nil)
         }
-        return try await promise.futureResult.get()
+        // Who waits for the answer hears of a failure.
+        try? await channel.writeAndFlush(HTTPClientRequestPart.end(nil))
+        return promise.futureResult
     }
 
     /// POST with a JSON body.

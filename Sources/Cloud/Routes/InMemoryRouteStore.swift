@@ -164,7 +164,7 @@ package final class InMemoryRouteStore: RouteStore {
                 else { return nil }
                 return LeasedPod(
                     pod: pod, sessions: load.sessions, isDraining: load.isDraining, age: now - since,
-                    countAge: now - last)
+                    countAge: now - last, endpoints: load.endpoints)
             }
         }
         completion(.success(pods.sorted { $0.pod.name < $1.pod.name }))

@@ -30,11 +30,14 @@ package struct PodLoad: Hashable, Sendable {
     package let isDraining: Bool
     /// For how long it has been running.
     package let age: Duration
+    /// Where devices reach this pod alone, `SCHEME://HOST:PORT`.
+    package let endpoints: [String]
 
-    package init(sessions: Int, isDraining: Bool = false, age: Duration = .zero) {
+    package init(sessions: Int, isDraining: Bool = false, age: Duration = .zero, endpoints: [String] = []) {
         self.sessions = sessions
         self.isDraining = isDraining
         self.age = age
+        self.endpoints = endpoints
     }
 }
 
@@ -47,13 +50,18 @@ package struct LeasedPod: Hashable, Sendable {
     package let age: Duration
     /// How old the count of its sessions is: it comes with each renewal.
     package let countAge: Duration
+    /// Where devices reach this pod alone, `SCHEME://HOST:PORT`.
+    package let endpoints: [String]
 
-    package init(pod: Pod, sessions: Int, isDraining: Bool, age: Duration, countAge: Duration) {
+    package init(
+        pod: Pod, sessions: Int, isDraining: Bool, age: Duration, countAge: Duration, endpoints: [String] = []
+    ) {
         self.pod = pod
         self.sessions = sessions
         self.isDraining = isDraining
         self.age = age
         self.countAge = countAge
+        self.endpoints = endpoints
     }
 }
 

@@ -1,4 +1,4 @@
-import CoAPInterface
+package import CoAPInterface
 import NIOCore
 package import ServiceShell
 
@@ -61,6 +61,8 @@ package struct MoveSettings: SettingsGroup {
     package var fleetReconnects: Int
     /// Whether sessions are moved to where there are fewer.
     package var rebalances: Bool
+    /// Where devices reach this process and no other.
+    package var alternativeAddresses: PublicEndpoints
 
     enum Keys {
         static let window = Setting.seconds(
@@ -80,16 +82,24 @@ package struct MoveSettings: SettingsGroup {
             default: true,
             "Whether devices of a process that has too many are asked to connect anew (docs/scaling.md).",
         )
+        static let alternativeAddress = Setting.coapEndpoints(
+            "ALTERNATIVE_ADDRESS",
+            shownAs: "(none)",
+            "Where devices reach this process and no other, past any balancer. The others name it to devices that they "
+                + "ask to connect anew (docs/scaling.md).",
+        )
     }
 
     package static let declarations: [SettingDeclaration] = [
         Keys.window.declaration, Keys.fleetReconnects.declaration, Keys.rebalance.declaration,
+        Keys.alternativeAddress.declaration,
     ]
 
     package init(_ reader: inout SettingsReader) {
         self.window = reader.read(Keys.window)
         self.fleetReconnects = reader.read(Keys.fleetReconnects)
         self.rebalances = reader.read(Keys.rebalance)
+        self.alternativeAddresses = PublicEndpoints(reader.read(Keys.alternativeAddress)) ?? PublicEndpoints()
     }
 
     /// What to tell whoever starts the process; nil: as many sessions as it takes can be moved in time.

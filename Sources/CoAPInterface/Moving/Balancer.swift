@@ -126,6 +126,7 @@ package final class Balancer: Service {
     }
 
     private func looked(at pods: [LeasedPod], hindrance: Rebalancing.Hindrance?, now: NIODeadline) {
+        self.keeper.looked(at: pods)
         let sessions = self.keeper.sessions.count
         let (view, isOn, isNews) = self.state.withLock { state in
             state.pods = pods

@@ -98,8 +98,8 @@ package final class Drain: Service {
             case .move(let session, let isFirm):
                 self.keeper.move(session, isFirm: isFirm) { self.heard($0, of: session) }
             case .closeRest:
-                for _ in 0..<present { self.keeper.metrics.moved(.closedAtDeadline) }
-                self.state.withLock { $0.moved[.closedAtDeadline] = present }
+                let left = self.keeper.cutMovesShort()
+                self.state.withLock { $0.moved[.closedAtDeadline] = left }
                 self.log("draining: the time is over; what is left is closed", level: .warning)
                 return false
             case .finished:
@@ -117,6 +117,9 @@ package final class Drain: Service {
                 state.machine?.left(session, wasReleased: false)
             case .busy(let inFlight):
                 state.machine?.busy(session, inFlight: inFlight)
+            case .ended(.closedAtDeadline):
+                // All of them were counted at once.
+                break
             case .ended(let end):
                 state.moved[end, default: 0] += 1
                 state.machine?.left(session, wasReleased: true)
@@ -142,6 +145,7 @@ package final class Drain: Service {
     private func countPods() {
         self.keeper.routes.leases { result in
             guard case .success(let pods) = result else { return }
+            self.keeper.looked(at: pods)
             self.state.withLock { $0.machine?.podsChanged(pods.filter(\.isDraining).count) }
         }
     }

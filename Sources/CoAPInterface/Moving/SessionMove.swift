@@ -31,6 +31,8 @@ package struct SessionMove: Sendable {
         case idle
         case quiescing(until: NIODeadline)
         case released
+        /// What became of it was told already.
+        case cutShort
     }
 
     private var state = State.idle
@@ -67,12 +69,20 @@ package struct SessionMove: Sendable {
         return .release
     }
 
-    /// The session is over. Nil if it was not being moved.
+    /// The process stops: the session is closed with all others, whether or not it was being moved, and this is what
+    /// became of it. Nil if that was said before.
+    package mutating func cutShort() -> MoveEnd? {
+        guard self.state != .cutShort else { return nil }
+        self.state = .cutShort
+        return .closedAtDeadline
+    }
+
+    /// The session is over. Nil if it was not being moved, or what became of it was told already.
     /// - Parameter isPatienceOver: the device did not close after our Release.
     package mutating func ended(isPatienceOver: Bool, wasClosedByPeer: Bool) -> MoveEnd? {
         defer { self.state = .idle }
         switch self.state {
-        case .idle: return nil
+        case .idle, .cutShort: return nil
         case .quiescing: return .gone
         case .released where isPatienceOver: return .halfClosed
         case .released: return wasClosedByPeer ? .closedByDevice : .gone

@@ -6,16 +6,21 @@ final class FleetLine: ConnectionDelegate {
     private let peer: FleetPeer
     /// Which of the device's connections, the first of which is 1.
     let number: Int
+    /// Where it goes to.
+    private let target: FleetSetup.Target
     private(set) var connection: CoAPConnection?
     private(set) var hasCSM = false
     /// The cloud has asked the device to leave, whether or not it does.
     private(set) var wasReleased = false
+    /// Where the cloud asked it to connect to next, the first that can be understood.
+    private(set) var alternative: FleetSetup.Target?
     /// What the cloud observes here.
     private(set) var observers: [IncomingID] = []
 
-    init(_ peer: FleetPeer, number: Int) {
+    init(_ peer: FleetPeer, number: Int, to target: FleetSetup.Target) {
         self.peer = peer
         self.number = number
+        self.target = target
     }
 
     func connectionOpened(_ connection: CoAPConnection) {
@@ -33,6 +38,11 @@ final class FleetLine: ConnectionDelegate {
 
     func connectionCancelled(_ id: IncomingID) {
         self.observers.removeAll { $0 == id }
+    }
+
+    func connectionReleased(to alternativeAddresses: [String]) {
+        self.alternative = alternativeAddresses.lazy.compactMap { self.target.elsewhere($0) }.first
+        self.connectionReleased()
     }
 
     func connectionReleased() {

@@ -18,6 +18,8 @@ final class FleetPeer {
     /// When the one that is being opened was begun.
     private var dialledAt: ContinuousClock.Instant?
     private var connections = 0
+    /// Where a Release asked it to connect to: for one attempt.
+    private var alternative: FleetSetup.Target?
     private var hasSession = false
     private var wasEverSignedIn = false
     private var beganAt: ContinuousClock.Instant?
@@ -100,6 +102,7 @@ final class FleetPeer {
         guard line === self.line else { return }
         self.loop.counts.releases += 1
         self.note(.released, line)
+        if self.loop.setup.profile.heedsAlternativeAddress { self.alternative = line.alternative }
         switch self.machine.released(now: .now) {
         case .answerFirst:
             break
@@ -200,7 +203,10 @@ final class FleetPeer {
     }
 
     private func connect(_ timeout: Duration) {
-        let target = self.loop.setup.targets[(self.index + self.connections) % self.loop.setup.targets.count]
+        let target =
+            self.alternative
+            ?? self.loop.setup.targets[(self.index + self.connections) % self.loop.setup.targets.count]
+        self.alternative = nil
         self.connections += 1
         let number = self.connections
         self.dialledAt = .now
@@ -209,7 +215,7 @@ final class FleetPeer {
             host: target.address.host, port: target.address.port, transport: target.transport,
             timeout: TimeAmount(timeout), on: self.loop.eventLoop
         ) {
-            FleetLine(bound.value, number: number)
+            FleetLine(bound.value, number: number, to: target)
         }
         // That it succeeds shows where the line opens.
         dialled.assumeIsolated().whenFailure { error in

@@ -41,6 +41,8 @@ package struct FleetProfile: Sendable, Hashable {
     package let onRelease: OnRelease
     /// Whether it stays away as long as a Release asks for.
     package let heedsHoldOff: Bool
+    /// Whether it tries first where a Release asks it to.
+    package let heedsAlternativeAddress: Bool
 
     package init(_ name: Name) {
         self.name = name
@@ -55,6 +57,7 @@ package struct FleetProfile: Sendable, Hashable {
             self.keepalive = Keepalive(every: .seconds(20), patience: .seconds(4), misses: 6)
             self.onRelease = .closesAtOnce
             self.heedsHoldOff = false
+            self.heedsAlternativeAddress = false
         case .polite:
             plan.refreshesFirst = false
             self.timeouts = [.seconds(20)]
@@ -63,6 +66,7 @@ package struct FleetProfile: Sendable, Hashable {
             self.keepalive = Keepalive(every: .seconds(60), patience: .seconds(10), misses: 3)
             self.onRelease = .answersFirst
             self.heedsHoldOff = true
+            self.heedsAlternativeAddress = true
         case .libcoap:
             plan.refreshesFirst = false
             self.timeouts = [.seconds(90)]
@@ -71,6 +75,7 @@ package struct FleetProfile: Sendable, Hashable {
             self.keepalive = nil
             self.onRelease = .closesAtOnce
             self.heedsHoldOff = false
+            self.heedsAlternativeAddress = false
         }
         self.plan = plan
     }

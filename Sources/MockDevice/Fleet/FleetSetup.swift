@@ -12,6 +12,14 @@ package struct FleetSetup: Sendable {
             self.address = address
             self.transport = transport
         }
+
+        /// The same transport at another address, `HOST:PORT` (RFC 8323 §5.5); nil if that is none.
+        func elsewhere(_ authority: String) -> Target? {
+            guard !authority.contains("://"),
+                let address = try? ServerAddress(parsing: "\(self.address.scheme.rawValue)://\(authority)")
+            else { return nil }
+            return Target(address: address, transport: self.transport)
+        }
     }
 
     package var profile: FleetProfile

@@ -1,3 +1,5 @@
+import MockDevice
+
 extension CheckReport {
     /// What people read.
     package var table: [String] {

@@ -1,4 +1,5 @@
 package import FoundationEssentials
+import MockDevice
 
 /// What there is to say of a run: `report.json`, and the table.
 package struct CheckReport: Codable, Sendable {
@@ -93,7 +94,7 @@ package struct CheckReport: Codable, Sendable {
     }
 
     private static func phases(of history: History) -> [Phase] {
-        var latencies = history.phases.map { _ in (all: Latencies(), cloud: Latencies()) }
+        var latencies = history.phases.map { _ in (all: LatencyFigures(), cloud: LatencyFigures()) }
         var phases = history.phases.map { phase in
             Phase(
                 name: phase.name, isPlanned: phase.isPlanned, beginSeconds: history.seconds(phase.begin),
@@ -104,8 +105,8 @@ package struct CheckReport: Codable, Sendable {
             let index = request.phases.lowerBound
             phases[index].requests += 1
             let latency = request.end - request.due
-            latencies[index].all.record(nanoseconds: latency)
-            latencies[index].cloud.record(nanoseconds: latency - history.deviceTime(of: request))
+            latencies[index].all.record(.nanoseconds(latency))
+            latencies[index].cloud.record(.nanoseconds(latency - history.deviceTime(of: request)))
             if request.isDeserved { phases[index].deserved += 1 }
             guard request.isFailed else { continue }
             phases[index].failed += 1
@@ -115,8 +116,8 @@ package struct CheckReport: Codable, Sendable {
         for time in history.returns { phases[history.phase(at: time)].reconnects += 1 }
         for index in phases.indices {
             phases[index].requestsPerSecond = Double(phases[index].requests) / max(phases[index].seconds, 0.001)
-            phases[index].latencyMilliseconds = latencies[index].all.figures
-            phases[index].cloudLatencyMilliseconds = latencies[index].cloud.figures
+            phases[index].latencyMilliseconds = Percentiles(latencies[index].all)
+            phases[index].cloudLatencyMilliseconds = Percentiles(latencies[index].cloud)
         }
         // Before the first phase there is mostly nothing to tell.
         if let first = phases.first, first.requests == 0 { phases.removeFirst() }

@@ -1,31 +1,23 @@
-import Histogram
+import MockDevice
 
-/// How long requests took: HdrHistogram's percentiles, in milliseconds.
+/// How long requests took, in milliseconds.
 package struct Percentiles: Codable, Sendable, Hashable {
     package var p50: Double
     package var p99: Double
     package var p999: Double
     package var most: Double
-}
 
-/// Collects latencies.
-struct Latencies {
-    private var histogram = Histogram<UInt32>(
-        highestTrackableValue: Self.longest, numberOfSignificantValueDigits: .three)
-    /// What is longer counts as this: an hour, in microseconds.
-    private static let longest: UInt64 = 3_600_000_000
-
-    mutating func record(nanoseconds: Int64) {
-        self.histogram.record(min(UInt64(max(nanoseconds, 0) / 1000), Self.longest))
-    }
-
-    /// Nil if nothing was recorded.
-    var figures: Percentiles? {
-        guard self.histogram.totalCount > 0 else { return nil }
-        func milliseconds(_ percent: Double) -> Double { Double(self.histogram.valueAtPercentile(percent)) / 1000 }
-        return Percentiles(
-            p50: milliseconds(50), p99: milliseconds(99), p999: milliseconds(99.9),
-            most: Double(self.histogram.max) / 1000)
+    /// Nil if nothing was measured.
+    init?(_ latencies: LatencyFigures) {
+        guard let summary = latencies.summary else { return nil }
+        func milliseconds(_ percent: Double) -> Double {
+            let index = LatencySummary.percents.firstIndex(of: percent)
+            return (index.map { summary.percentiles[$0] } ?? summary.most) / .milliseconds(1)
+        }
+        self.p50 = milliseconds(50)
+        self.p99 = milliseconds(99)
+        self.p999 = milliseconds(99.9)
+        self.most = summary.most / .milliseconds(1)
     }
 }
 
@@ -41,22 +33,6 @@ extension History {
 }
 
 // MARK: - For people
-
-/// `1,234,567`.
-func grouped(_ number: Int) -> String {
-    let digits = Array(String(number.magnitude))
-    var text = ""
-    for (index, digit) in digits.enumerated() {
-        if index > 0, (digits.count - index).isMultiple(of: 3) { text.append(",") }
-        text.append(digit)
-    }
-    return number < 0 ? "-\(text)" : text
-}
-
-/// One place after the point.
-func decimal(_ number: Double) -> String {
-    "\((number * 10).rounded() / 10)"
-}
 
 /// `12.3 ms`, `4.5 s`.
 func spoken(milliseconds: Double) -> String {

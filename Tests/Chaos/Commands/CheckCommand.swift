@@ -1,5 +1,6 @@
 package import ArgumentParser
 import FoundationEssentials
+import MockDevice
 import TestServers
 
 /// `chaos check`: what the files of a run prove.

@@ -99,6 +99,11 @@ package struct DeliveryMachine: Sendable {
     package static let unreachableLimit = TimeAmount(RouteTimes.lease)
     /// So that `maximumAttempts` suffices for all of that time.
     private static let unreachablePauses: [Duration] = [20, 100, 250, 500, 1000].map { .milliseconds($0) }
+    /// For how long a store that does not answer is asked again where nothing else helps: a machine that is short of
+    /// breath, or a server that is replaced, is back by then. Who asks in vain should hear of it sooner than the
+    /// deadline.
+    package static let storeLimit = TimeAmount.seconds(5)
+    private static let storePauses: [Duration] = [100, 250, 500, 1000].map { .milliseconds($0) }
 
     package let deadline: NIODeadline
     private let di: DeviceID
@@ -115,7 +120,9 @@ package struct DeliveryMachine: Sendable {
     private var moves = 0
     /// The first refusal because the pod could not be reached, and how often that was waited for.
     private var unreachable: (since: NIODeadline, pauses: Int)?
-    /// Until when it leaves the pod alone that refused it.
+    /// Since when the store does not answer, and how often that was waited for.
+    private var storeless: (since: NIODeadline, pauses: Int)?
+    /// Until when it leaves the pod alone that refused it, or the store.
     private var pauseEnds = NIODeadline.uptimeNanoseconds(0)
     private var wasSentWithoutEpoch = false
     private var wasSentToLastKnown = false
@@ -200,6 +207,7 @@ package struct DeliveryMachine: Sendable {
         case .unavailable(let lastKnown):
             return self.withoutStore(lastKnown, now)
         case .route(let found):
+            self.storeless = nil
             guard let found, found.route.uid.text == self.uid else { return self.giveUp(.offline(self.di)) }
             if found.isLive { return self.live(found, now) }
             guard found.isWorthWaiting else { return self.giveUp(.offline(self.di)) }
@@ -292,7 +300,9 @@ package struct DeliveryMachine: Sendable {
     }
 
     private mutating func withoutStore(_ lastKnown: Route?, _ now: NIODeadline) -> FoundAction {
-        if case .waiting(_, let otherwise) = self.state { return self.wait(.betweenPods, now, otherwise: otherwise) }
+        if case .waiting(_, let otherwise) = self.state, self.storeless == nil {
+            return self.wait(.betweenPods, now, otherwise: otherwise)
+        }
         if let lastKnown, !self.wasSentToLastKnown, lastKnown.uid.text == self.uid,
             self.refusal?.place != Place(pod: lastKnown.pod.name, epoch: lastKnown.epoch)
         {
@@ -305,7 +315,13 @@ package struct DeliveryMachine: Sendable {
             self.state = .sending(place: Place(pod: localPod.name, epoch: 0), pod: localPod)
             return .send(Attempt(pod: localPod, epoch: 0, milliseconds: self.millisecondsLeft(now)))
         }
-        return .answer(self.end(self.first ?? .routesUnavailable(self.di)))
+        let response = self.first ?? .routesUnavailable(self.di)
+        let (since, pauses) = self.storeless ?? (now, 0)
+        guard now < since + Self.storeLimit else { return .answer(self.end(response)) }
+        if case .waiting(let pace, _) = self.state, now < self.pauseEnds { return .wait(pace) }
+        self.storeless = (since, pauses + 1)
+        let pause = Self.storePauses[min(pauses, Self.storePauses.count - 1)]
+        return self.wait(.settling(pause), now, otherwise: response)
     }
 
     private mutating func attempt(_ route: Route, _ now: NIODeadline, epoch: UInt64? = nil) -> Attempt {

@@ -224,7 +224,11 @@ struct DeliveryMachineTests {
         var full = try repeated()
         #expect(full.turnedAway() == lost)
         var blind = try repeated()
-        #expect(blind.found(.unavailable(lastKnown: nil), now: Self.start) == .answer(lost))
+        guard case .wait = blind.found(.unavailable(lastKnown: nil), now: Self.start) else {
+            return #expect(Bool(false), "the store is asked once only")
+        }
+        let later = Self.start + Machine.storeLimit
+        #expect(blind.found(.unavailable(lastKnown: nil), now: later) == .answer(lost))
         var twice = try repeated()
         guard case .send = twice.found(try Self.found(), now: Self.start) else {
             return #expect(Bool(false), "not repeated")

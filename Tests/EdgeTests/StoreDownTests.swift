@@ -26,19 +26,37 @@ struct StoreDownTests {
         #expect(bench.pods.log.last?.request.options.fence == Fence(epoch: 0, uid: "alice"))
     }
 
-    @Test("Who has neither is told 5.03 with a time, never 4.04")
+    @Test("Who has neither asks for 5 s, then is told 5.03 with a time, never 4.04")
     func nothing() async throws {
         for localPod in [nil, EdgeBench.home] {
             let bench = try EdgeBench(
                 ScriptedResponder(.answer(.undelivered(.noSession))), isSignedIn: false, localPod: localPod)
             bench.routes.isDown = true
-            let answer = try #require(await bench.ask())
+            await bench.begin()
+            await bench.advance(.milliseconds(4999))
+            #expect(bench.answers.all.isEmpty)
+            await bench.advance(.seconds(1))
+            let answer = try #require(bench.answers["r"])
             #expect(answer.code == .serviceUnavailable)
             #expect(answer.options.undelivered == .routesUnavailable)
             #expect(answer.options.maxAge == 2)
             #expect(bench.registry.requests.isEmpty)
             #expect(bench.pods.log.count == (localPod == nil ? 0 : 1))
         }
+    }
+
+    @Test("A store that is back within 5 s costs a request no more than that", arguments: [50, 900, 4500])
+    func backSoon(milliseconds: Int64) async throws {
+        let bench = try EdgeBench(ScriptedResponder(.answer(.on)))
+        bench.routes.isDown = true
+        await bench.begin()
+        await bench.advance(.milliseconds(milliseconds))
+        #expect(bench.answers.all.isEmpty)
+        #expect(bench.pods.log.isEmpty)
+        bench.routes.isDown = false
+        await bench.advance(.seconds(1))
+        #expect(bench.answers["r"] == .on)
+        #expect(bench.pods.log.count == 1)
     }
 
     @Test("Who waits goes on waiting, and finds the device once the store is back")

@@ -7,8 +7,8 @@ extension History.Request {
         return self.answeredBy == nil || self.problem != nil
     }
 
-    /// A 4xx that is the client's own doing: the traffic asks nothing that is wrong, but it may ask too much at once,
-    /// and the device itself may refuse.
+    /// A 4xx that is no fault of the gateway: the device itself refused. The traffic asks nothing that is wrong, and
+    /// not more than an owner may while nothing is the matter.
     package var isDeserved: Bool {
         guard let problem = self.problem, (400..<500).contains(self.status) else { return false }
         return Self.deserved.contains(problem)
@@ -29,9 +29,7 @@ extension History.Request {
         return self.status == 0 ? "no answer" : "\(self.status) not of the device"
     }
 
-    private static let deserved: Set<String> = [
-        "/errors#device-answer", "/errors#too-many-requests", "/errors#too-many-in-flight",
-    ]
+    private static let deserved: Set<String> = ["/errors#device-answer"]
 
     private static let undelivered: Set<String> = [
         "/errors#offline", "/errors#signed-out", "/errors#moving", "/errors#device-busy", "/errors#overloaded",

@@ -65,7 +65,8 @@ package struct RunCommand: AsyncParsableCommand {
 
     package func run() async throws {
         let seed = self.seed ?? .random(in: 1...999_999)
-        let place = self.place ?? "data/chaos/\(Date.now.ISO8601Format(.iso8601(timeZone: .gmt, timeSeparator: .omitted)))"
+        let place =
+            self.place ?? "data/chaos/\(Date.now.ISO8601Format(.iso8601(timeZone: .gmt, timeSeparator: .omitted)))"
         guard !FileManager.default.fileExists(atPath: place) else {
             writeToStandardOutput("\(place) is there already. Choose another --place: histories are not mixed.\n")
             throw ExitCode(2)

@@ -38,7 +38,7 @@ package struct RunRecord: Codable, Sendable, Hashable {
     package var phase: String?
     /// Nobody may notice: what fails in a planned phase is a fault of the gateway.
     package var isPlanned: Bool?
-    /// Unique in a run: `pod-1`, `northbound-2`. A pod's log is `logs/{process}.log`.
+    /// Unique in a run: `pod-1`, `northbound-2`, `traffic`. A pod's log is `logs/{process}.log`.
     package var process: String?
     /// `coap-interface`, `northbound`, `registry`.
     package var program: String?

@@ -45,7 +45,7 @@ package struct ChaosRun: Sendable {
             try await cluster.isKnown(cluster.start(count, program))
             self.log.say("\(count) of \(program.rawValue) serve")
         }
-        let clients = RunClients(self.plan, cluster: cluster, host: try await network.host("clients"))
+        let clients = RunClients(self.plan, cluster: cluster, host: try await network.host("clients"), log: self.log)
         try await clients.startFleets()
         let schedule = Schedule(plan: self.plan, cluster: cluster, watch: watch, log: self.log)
         try await schedule.recovered()

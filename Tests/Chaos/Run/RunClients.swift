@@ -8,13 +8,15 @@ actor RunClients {
     private let plan: RunPlan
     private let cluster: RunCluster
     private let host: Host
+    private let log: RunLog
     private var fleets: [(name: String, process: Subprocess)] = []
     private var relay: Subprocess?
     private var traffic: Subprocess?
     /// What the traffic asks with, a line a fleet: prefix, number of devices, token.
     private var tokens: [String] = []
 
-    init(_ plan: RunPlan, cluster: RunCluster, host: Host) {
+    init(_ plan: RunPlan, cluster: RunCluster, host: Host, log: RunLog) {
+        self.log = log
         self.plan = plan
         self.cluster = cluster
         self.host = host
@@ -96,8 +98,13 @@ actor RunClients {
     func stopTraffic() async throws {
         guard let traffic = self.traffic else { return }
         self.traffic = nil
+        self.log.note(.stopping) { $0.process = "traffic" }
         traffic.signal(SIGTERM)
         let status = await traffic.ended(patience: 90).status
+        self.log.note(.ended) {
+            $0.process = "traffic"
+            $0.status = Int(status)
+        }
         guard status == 0 else {
             throw RunError("The traffic ended with \(status): see logs/traffic.log in the run's folder.")
         }

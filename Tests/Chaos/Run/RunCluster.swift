@@ -38,8 +38,8 @@ actor RunCluster {
         ]
         self.settings = [
             .registry: common.merging([
-                "DB_URI": "@tcp(\(databaseAddress):\(self.database.port))/", "DB_NAME": try await
-                    self.database.createDatabase(),
+                "DB_URI": "@tcp(\(databaseAddress):\(self.database.port))/",
+                "DB_NAME": try await self.database.createDatabase(),
                 "DB_USERNAME": MariaDBServer.user, "DB_PASSWORD": MariaDBServer.password,
                 "TOKEN_SEAL_KEY": Self.randomKey(), "SID": UUID().uuidString.lowercased(), "ACCESS_LOG": "errors",
             ]) { $1 },

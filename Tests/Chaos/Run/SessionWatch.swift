@@ -29,7 +29,9 @@ actor SessionWatch {
     }
 
     private func watch(_ pod: RunProcess) async {
-        while (try? await Patience.pass(.seconds(1))) != nil, await self.cluster.running(.coapInterface).contains(where: { $0 === pod }) {
+        while (try? await Patience.pass(.seconds(1))) != nil,
+            await self.cluster.running(.coapInterface).contains(where: { $0 === pod })
+        {
             guard let count = try? await Self.sessions(of: pod) else { continue }
             self.sessions[pod.name] = (count, .now)
             self.log.note(.sessions) {

@@ -57,7 +57,7 @@ struct PlantedFault: Sendable, CustomTestStringConvertible {
         PlantedFault("a client is refused with a 4xx that it did not deserve", [.planned]) {
             $0.asks.append(.refused("GET", "lamp-1", at: 75.25, 404, "/errors#unknown-device"))
         } neighbour: {
-            $0.asks.append(.refused("GET", "lamp-1", at: 75.25, 429, "/errors#too-many-in-flight"))
+            $0.asks.append(.refused("GET", "lamp-1", at: 75.25, 404, "/errors#device-answer"))
         },
         PlantedFault("a pod is killed, and a request to another pod's device fails", [.deserved]) {
             $0.asks.append(.refused("GET", "lamp-1", at: 41.25, 503, "/errors#offline"))

@@ -30,6 +30,12 @@ package struct RunCommand: AsyncParsableCommand {
     @Option(help: .init("Devices that begin in a second, at first (default: 200).", valueName: "count"))
     var ramp: Int = 200
 
+    @Option(
+        help: .init(
+            "Devices a second that pods ask to connect anew when they stop, 1 to 10000 (default: 200).",
+            valueName: "count"))
+    var reconnects: Int = 200
+
     @Option(help: .init("Only these phases, in this order, with commas (default: all).", valueName: "names"))
     var phases: String?
 
@@ -46,7 +52,7 @@ package struct RunCommand: AsyncParsableCommand {
     package func validate() throws {
         for (value, range, flag) in [
             (self.devices, 20...100_000, "--devices"), (self.rate, 1...10_000, "--rate"), (self.pods, 1...8, "--pods"),
-            (self.ramp, 1...10_000, "--ramp"),
+            (self.ramp, 1...10_000, "--ramp"), (self.reconnects, 1...10_000, "--reconnects"),
         ] where !range.contains(value) {
             throw ValidationError("\(flag) is \(value); it is \(range.lowerBound) to \(range.upperBound)")
         }
@@ -78,6 +84,7 @@ package struct RunCommand: AsyncParsableCommand {
         plan.rate = Double(self.rate)
         plan.pods = self.pods
         plan.ramp = self.ramp
+        plan.reconnects = self.reconnects
         plan.phases = try self.chosenPhases()
         do {
             let run = try ChaosRun(plan) { writeToStandardOutput("\($0)\n") }

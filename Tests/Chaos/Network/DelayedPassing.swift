@@ -3,8 +3,8 @@ import NIOCore
 /// One end of a long wire: what it reads, the other end writes later by a fixed time, in order; the end of what it
 /// reads, too.
 ///
-/// Both ends are on one event loop. It reads no more while it holds `mostHeld` bytes, or while the other end's peer takes
-/// nothing more.
+/// Both ends are on one event loop. It reads no more while it holds `mostHeld` bytes, or while the other end's peer
+/// takes nothing more.
 final class DelayedPassing: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer

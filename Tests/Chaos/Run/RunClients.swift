@@ -91,7 +91,8 @@ actor RunClients {
             [
                 "\(self.plan.products)/chaos", "traffic", "--url", "http://\(http.address):\(http.port)",
                 "--token-file", file, "--rate", "\(self.plan.rate)", "--connections", "\(self.plan.connections)",
-                "--posts", "30%", "--history", "\(self.plan.place)/traffic.jsonl", "--seed", "\(self.plan.seed)",
+                "--posts", "30%", "--presence", "\(self.plan.presenceInterval)s", "--history",
+                "\(self.plan.place)/traffic.jsonl", "--seed", "\(self.plan.seed)",
             ], log: "traffic")
     }
 

@@ -45,7 +45,9 @@ actor RunCluster {
             ]) { $1 },
             .northbound: common.merging(["REGISTRATION": "open", "ACCESS_LOG": "errors"]) { $1 },
             // The judge reads at level debug who wrote what to whom under which epoch.
-            .coapInterface: common.merging(["LOG_LEVEL": "debug", "ACCESS_LOG": "off"]) { $1 },
+            .coapInterface: common.merging(["LOG_LEVEL": "debug", "ACCESS_LOG": "off"]) { $1 }.merging(
+                plan.drain.settings
+            ) { $1 },
         ]
     }
 
@@ -121,8 +123,7 @@ actor RunCluster {
             process.signal(SIGTERM)
         }
         for process in stopped {
-            // The grace period of k8s/.
-            let status = await process.ended(patience: 90)
+            let status = await process.ended(patience: self.plan.drain.patience)
             await self.left(process, status: status)
         }
     }

@@ -8,6 +8,8 @@ package struct RunPlan: Sendable {
     package var registries = 2
     /// Devices that begin in a second.
     package var ramp = 200
+    /// Devices a second that pods which stop may ask to connect anew: what the rest of this machine takes.
+    package var reconnects = 200
     /// What happens, in this order.
     package var phases: [Phase.Name] = Phase.Name.allCases
     /// For everything that is left to chance.
@@ -56,6 +58,20 @@ package struct RunPlan: Sendable {
     }
 
     private static let maximumOfUser = 2000
+
+    /// What an operator of so many devices would set, and within which time a pod then has to stop: as long as it
+    /// takes to ask them all, and a fifth more.
+    var drain: (settings: [String: String], patience: Double) {
+        let window = max(30, (self.devices * 6 / 5 + self.reconnects - 1) / self.reconnects)
+        let grace = window + 60
+        let settings = [
+            "FLEET_RECONNECTS": "\(self.reconnects)", "DRAIN_WINDOW": "\(window)", "TERMINATION_GRACE": "\(grace)",
+        ]
+        return (settings, Double(grace))
+    }
+
+    /// How often the clients ask which devices are online, in seconds: the list of all is long.
+    var presenceInterval: Int { max(2, self.devices / 1000) }
 
     /// Connections that are open at all times, to the one address that the clients know.
     var connections: Int { max(64, Int(self.rate) / 10) }

@@ -142,7 +142,7 @@ let package = Package(
             [
                 "CoAP", "Cloud", "Certificates", "CoAPInterface", "Cluster", "Edge", "Northbound", "Registry",
                 "RegistryReach", "ServiceShell",
-                "SQLStore", "OCF", nioCore, logging, lifecycle,
+                "SQLStore", "OCF", nioCore, nioPosix, logging, lifecycle,
             ]),
         program("coap-gateway", ["Gateway", "Cluster", "MockDevice"]),
         program("coap-interface", ["Cluster"]),

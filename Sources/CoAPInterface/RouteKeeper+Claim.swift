@@ -172,6 +172,7 @@ private final class ClaimRun {
             }
         case .probe(let holder, let until):
             self.wait(until: until)
+            self.keeper.sessions.claimDelayed(self.di)
             self.probe(holder)
         case .notify(let claim, let displaced, let until):
             self.wait(until: until)

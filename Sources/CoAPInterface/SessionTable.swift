@@ -41,6 +41,8 @@ package final class SessionTable: Responder, SessionEnder {
         var beatenBy: (epoch: UInt64, pod: String)?
         /// Requests that came for the session that is about to begin, in their order.
         var early: [EarlyRequest] = []
+        /// Nothing is kept any more.
+        var isDelayed = false
     }
 
     fileprivate struct EarlyRequest: Sendable {
@@ -129,16 +131,31 @@ package final class SessionTable: Responder, SessionEnder {
     func claimEnded(_ di: DeviceID) {
         let (early, handle) = self.state.withLock { state -> ([EarlyRequest], SessionHandle?) in
             guard let claims = state.claims[di] else { return ([], nil) }
-            let handle = state.sessions[di]
-            guard claims.count > 1 else {
+            // Requests are for devices, never for a client that signs in by this name.
+            let handle = state.sessions[di].flatMap { $0.session.kind == .device ? $0 : nil }
+            if claims.count > 1 {
+                // Whoever claims at the same time may do so for long: nobody waits for that.
+                state.claims[di]?.count -= 1
+                state.claims[di]?.early = []
+            } else {
                 state.claims[di] = nil
-                return (claims.early, handle)
             }
-            state.claims[di]?.count -= 1
-            guard handle != nil else { return ([], nil) }
-            state.claims[di]?.early = []
             return (claims.early, handle)
         }
+        self.release(early, to: handle)
+    }
+
+    /// A claim takes longer than it does by itself: what came early is given back, and nothing more is kept for it.
+    func claimDelayed(_ di: DeviceID) {
+        let early = self.state.withLock { state -> [EarlyRequest] in
+            state.claims[di]?.isDelayed = true
+            defer { state.claims[di]?.early = [] }
+            return state.claims[di]?.early ?? []
+        }
+        self.release(early, to: nil)
+    }
+
+    private func release(_ early: [EarlyRequest], to handle: SessionHandle?) {
         for request in early {
             if let handle {
                 self.relay(request, to: handle)
@@ -347,10 +364,12 @@ package final class SessionTable: Responder, SessionEnder {
             if let handle = state.sessions[di], handle.session.kind == .device {
                 return .session(handle, deadline: deadline)
             }
-            guard let early = state.claims[di]?.early else { return .refused(Relay.offline()) }
+            guard let claims = state.claims[di] else { return .refused(Relay.offline()) }
             // An edge hears of a claim when this pod does, so the first requests may be here before the session is.
             // Were they refused, those behind them would overtake them.
-            guard let answer, early.count < Self.maximumEarly else { return .refused(Relay.moving()) }
+            guard let answer, !claims.isDelayed, claims.early.count < Self.maximumEarly else {
+                return .refused(Relay.moving())
+            }
             state.claims[di]?.early.append(EarlyRequest(request: request, deadline: deadline, answer: answer))
             return .early
         }

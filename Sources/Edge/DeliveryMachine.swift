@@ -219,6 +219,9 @@ package struct DeliveryMachine: Sendable {
     /// One that came earlier waits, and is not overtaken.
     package mutating func heldBack(_ pace: Pace, now: NIODeadline) -> FoundAction {
         if case .answer(let response) = self.deadlineReached(now: now) { return .answer(response) }
+        self.storeless = nil
+        // Its own pauses grow as if it had asked for them, so that its attempts last as long.
+        if case .settling = pace, self.refusal?.reason == .moving { self.moves += 1 }
         if case .waiting(_, let otherwise) = self.state { return self.wait(pace, now, otherwise: otherwise) }
         return self.wait(pace, now, otherwise: self.refusal?.response ?? .moving(self.di))
     }

@@ -7,18 +7,25 @@ package struct PodRouter: PodDelivery {
     private let localPod: Pod
     private let sessions: any Responder
     private let others: (any PodDelivery)?
+    private let currentLoop: @Sendable () -> (any EventLoop)?
 
     /// - Parameters:
     ///   - localPod: this process.
     ///   - sessions: delivers to the session of the device the first path segment names, or says `Undelivered`.
     ///   - others: nil where there are no other pods.
-    package init(localPod: Pod, sessions: any Responder, others: (any PodDelivery)? = nil) {
+    ///   - currentLoop: where there are none, the event loop the caller is on: what it delivers from there to a device
+    ///     on the same loop is written at once, and from elsewhere later.
+    package init(
+        localPod: Pod, sessions: any Responder, others: (any PodDelivery)? = nil,
+        currentLoop: @escaping @Sendable () -> (any EventLoop)? = { nil }
+    ) {
+        self.currentLoop = currentLoop
         self.localPod = localPod
         self.sessions = sessions
         self.others = others
     }
 
-    package var callersLoop: (any EventLoop)? { self.others?.callersLoop }
+    package var callersLoop: (any EventLoop)? { self.others?.callersLoop ?? self.currentLoop() }
 
     package func deliver(_ request: Request, to pod: Pod, answer: @escaping @Sendable (Response) -> Void) {
         if pod.name == self.localPod.name {

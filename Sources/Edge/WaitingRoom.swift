@@ -169,12 +169,19 @@ final class WaitingRoom {
     ) -> Bool {
         var staying: [Delivery] = []
         var isBetween = false
-        var held: DeliveryMachine.Pace?
+        var held: (pace: DeliveryMachine.Pace, uid: String)?
         for var delivery in queue.deliveries {
             let size = delivery.size
-            let action = held.map { delivery.machine.heldBack($0, now: now) } ?? delivery.machine.found(found, now: now)
-            // Who comes later does not overtake who waits; without a store there is nothing to wait for.
-            if case .wait(let pace) = action, case .route = found { held = pace }
+            let action: DeliveryMachine.FoundAction
+            if let held, held.uid == delivery.uid {
+                // Who comes later does not overtake who waits. Another's request is another's: whose device it is
+                // says the route.
+                action = delivery.machine.heldBack(held.pace, now: now)
+            } else {
+                action = delivery.machine.found(found, now: now)
+            }
+            // Without a store there is nothing to wait for.
+            if case .wait(let pace) = action, case .route = found { held = (pace, delivery.uid) }
             switch action {
             case .send(let attempt):
                 steps.append(.send(delivery, attempt))

@@ -7,6 +7,7 @@ import Edge
 import FoundationEssentials
 package import Logging
 import NIOCore
+import NIOPosix
 import Northbound
 import OCF
 import Registry
@@ -186,7 +187,9 @@ private struct Inside {
             routes: self.routes, sessions: sessions, pod: pod, events: events, clock: clock,
             metrics: self.metrics, logger: context.logger("coap-interface"))
         self.edge = EdgeResponder(
-            pods: PodRouter(localPod: pod, sessions: sessions), routes: self.routes, name: pod.name, localPod: pod,
+            pods: PodRouter(
+                localPod: pod, sessions: sessions, currentLoop: { MultiThreadedEventLoopGroup.currentEventLoop }),
+            routes: self.routes, name: pod.name, localPod: pod,
             registry: RegistryClient(self.registry, caller: "edge"), group: context.loops.group,
             timeout: configuration.requests.timeout)
     }

@@ -116,7 +116,7 @@ enum RedisRouteScripts {
               redis.call('PEXPIRE', KEYS[2], ARGV[4])
             end
             if not old[1] then return {text(ms)} end
-            return {text(ms), unpack(old, 1, 7)}
+            return {text(ms), old[10] or '', unpack(old, 1, 7)}
             """#)
 
     /// KEYS pod. ARGV shift, address, sessions, lease ms, lifetime ms, '1' if it drains or '0', age ms, endpoints.

@@ -191,14 +191,16 @@ package final class RedisRouteStore: RouteStore {
                 guard let now = words.first?.text.flatMap({ Int64($0) }).map(Timestamp.init(milliseconds:)) else {
                     return completion(.failure(.unexpected("no time")))
                 }
-                guard let route = RedisRouteFields.route(of: di, words.dropFirst()) else {
+                guard let route = RedisRouteFields.route(of: di, words.dropFirst(2)) else {
                     // Not even a route of ours: the next sign-in writes over it.
                     return completion(.success(nil))
                 }
                 let age = now - route.since
                 if route.state == .left, age >= RouteTimes.leftLifetime { return completion(.success(nil)) }
+                let moved = words[1].text.flatMap { Int64($0) }.map(Timestamp.init(milliseconds:))
+                let askedToGo = moved.map { route.since - $0 }
                 self.leases.find(route.pod.name, now: now, deadline: deadline) { lease in
-                    completion(lease.map { FoundRoute(route: route, lease: $0, age: age) })
+                    completion(lease.map { FoundRoute(route: route, lease: $0, age: age, askedToGo: askedToGo) })
                 }
             }
         }

@@ -42,6 +42,12 @@ struct AlternativePodsTests {
         #expect(named.values.allSatisfy { $0 > 250 }, "\(named)")
     }
 
+    @Test("Where those that have room do not say where they are, none is named: the balancer may find them")
+    func room() {
+        let named = Self.named(Self.pod("a", 100), Self.pod("b", 100), Self.pod("c", 0, hasAddress: false))
+        #expect(named == ["-": 1000])
+    }
+
     @Test("Where no other pod says where it is, none is named")
     func none() {
         #expect(Self.named(Self.pod("a", 100), Self.pod("b", 0, hasAddress: false)) == ["-": 1000])

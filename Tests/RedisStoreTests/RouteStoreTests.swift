@@ -49,6 +49,27 @@ struct RouteStoreTests {
         }
     }
 
+    @Test("A device that was asked to go is waited for as long as it is known of", arguments: StoreKind.allCases)
+    func asked(_ kind: StoreKind) async throws {
+        try await withRoutes(kind) { bench in
+            try await bench.renew()
+            let route = try await bench.claim().route
+            bench.store.mark(bench.di, pod: route.pod, epoch: route.epoch, as: .moving)
+            #expect(try await bench.find()?.isWorthWaiting == true)
+            bench.clock.advance(.seconds(5))
+            bench.store.mark(bench.di, pod: route.pod, epoch: route.epoch, as: .left)
+            bench.clock.advance(.seconds(45))
+            #expect(try await bench.find()?.isWorthWaiting == true)
+            #expect(await bench.presence() != .online(since: route.since))
+            // It was there again since: what it does now has nothing to do with that.
+            let again = try await bench.claim().route
+            bench.clock.advance(.seconds(20))
+            bench.store.mark(bench.di, pod: again.pod, epoch: again.epoch, as: .left)
+            bench.clock.advance(.seconds(16))
+            #expect(try await bench.find()?.isWorthWaiting == false)
+        }
+    }
+
     @Test("C-44: a device that left is known as such for 60 s, then not at all", arguments: StoreKind.allCases)
     func left(_ kind: StoreKind) async throws {
         try await withRoutes(kind) { bench in

@@ -189,10 +189,13 @@ package final class InMemoryRouteStore: RouteStore {
 
 extension InMemoryRouteStore.State {
     fileprivate func found(_ di: DeviceID, now: Timestamp) -> FoundRoute? {
-        guard let route = self.entries[di]?.route else { return nil }
+        guard let entry = self.entries[di] else { return nil }
+        let route = entry.route
         let age = now - route.since
         guard route.state != .left || age < RouteTimes.leftLifetime else { return nil }
-        return FoundRoute(route: route, lease: self.lease(of: route.pod, now: now), age: age)
+        return FoundRoute(
+            route: route, lease: self.lease(of: route.pod, now: now), age: age,
+            askedToGo: entry.moved.map { route.since - $0 })
     }
 
     fileprivate func lease(of pod: Pod, now: Timestamp) -> PodLease {

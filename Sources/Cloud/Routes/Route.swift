@@ -37,11 +37,14 @@ package struct FoundRoute: Hashable, Sendable {
     package let route: Route
     package let lease: PodLease
     package let age: Duration
+    /// How long before that its pod asked the device to go elsewhere; nil if none ever did.
+    package let askedToGo: Duration?
 
-    package init(route: Route, lease: PodLease, age: Duration) {
+    package init(route: Route, lease: PodLease, age: Duration, askedToGo: Duration? = nil) {
         self.route = route
         self.lease = lease
         self.age = age
+        self.askedToGo = askedToGo
     }
 
     /// Whether a request may be sent there without waiting.
@@ -51,11 +54,17 @@ package struct FoundRoute: Hashable, Sendable {
     package var isWorthWaiting: Bool {
         switch (self.route.state, self.lease) {
         case (.moving, _): true
-        case (.left, _): self.age < RouteTimes.leftWait
+        case (.left, _): self.age < (self.leftAsAsked ? RouteTimes.askedWait : RouteTimes.leftWait)
         case (.live, .held): false
         case (.live, .lapsed(let since)): since < RouteTimes.leftWait
         case (.live, .gone): false
         }
+    }
+
+    /// The device left because it was asked to: it comes back, if not at once, for there it has to stand in line.
+    private var leftAsAsked: Bool {
+        guard let askedToGo = self.askedToGo else { return false }
+        return askedToGo < RouteTimes.leftWait
     }
 }
 

@@ -8,6 +8,8 @@ package enum RouteTimes {
     package static let lease: Duration = .seconds(10)
     /// How long the edge waits for a device that left, or whose pod lost its lease.
     package static let leftWait: Duration = .seconds(15)
+    /// The same for a device that was asked to go elsewhere: as long as anything is known of it.
+    package static let askedWait: Duration = Self.leftLifetime
     /// How long a device that left is remembered.
     package static let leftLifetime: Duration = .seconds(60)
     /// How long a route lives without being asserted.

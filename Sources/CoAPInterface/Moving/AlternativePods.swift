@@ -8,6 +8,8 @@ import CoAPTransport
 /// otherwise go to the one that has the fewest.
 struct AlternativePods {
     private var pods: [(room: Double, endpoints: PublicEndpoints)] = []
+    /// A pod that says nothing may be the one that has room.
+    private var areAllKnown = true
 
     init() {}
 
@@ -17,8 +19,11 @@ struct AlternativePods {
     init(_ leased: [LeasedPod], own: String) {
         let staying = leased.filter { !$0.isDraining }
         let mean = Double(staying.map(\.sessions).reduce(0, +)) / Double(max(1, staying.count))
-        for pod in staying where pod.pod.name != own && !pod.endpoints.isEmpty {
-            guard let endpoints = PublicEndpoints(pod.endpoints) else { continue }
+        for pod in staying where pod.pod.name != own {
+            guard !pod.endpoints.isEmpty, let endpoints = PublicEndpoints(pod.endpoints) else {
+                self.areAllKnown = false
+                continue
+            }
             self.pods.append((max(0, mean - Double(pod.sessions)), endpoints))
         }
     }
@@ -27,7 +32,10 @@ struct AlternativePods {
     func address(for scheme: URIScheme, random: inout some RandomNumberGenerator) -> String? {
         let able = self.pods.compactMap { pod in pod.endpoints.exact(scheme).map { (room: pod.room, address: $0) } }
         let room = able.map(\.room).reduce(0, +)
-        guard room > 0 else { return able.randomElement(using: &random)?.address }
+        guard room > 0 else {
+            guard self.areAllKnown, able.count == self.pods.count else { return nil }
+            return able.randomElement(using: &random)?.address
+        }
         var rest = Double.random(in: 0..<room, using: &random)
         for pod in able {
             rest -= pod.room

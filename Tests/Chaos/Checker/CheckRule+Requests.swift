@@ -3,7 +3,14 @@
 extension CheckRule {
     /// A request is of the planned phases if all of it, from when it was due to its end, lies in them: one that
     /// touches an unplanned phase or the recovery from it is not judged here.
-    package static let planned = CheckRule("planned", "In planned phases no request fails") { history, finding in
+    package static let planned = CheckRule("planned", "In planned phases no request fails, nor a list of devices") {
+        history, finding in
+        for presence in history.presences {
+            guard let cause = presence.failed, history.isPlanned(from: presence.begin, to: presence.end) else {
+                continue
+            }
+            finding.add(Violation(at: presence.end, in: history, "GET /devices failed: \(cause)"))
+        }
         for request in history.requests where history.isPlanned(request) {
             finding.looked += 1
             guard request.isFailed else { continue }

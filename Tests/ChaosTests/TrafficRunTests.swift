@@ -248,7 +248,7 @@ struct TrafficRunTests {
         }
     }
 
-    @Test("Presence is told once in full, then what has changed, over all pages and users; a failed round says only why")
+    @Test("Presence is told once in full, then what has changed, over pages and users; a failed round says why")
     func presence() async throws {
         let rounds = Mutex(0)
         try await TrafficServer.with { question in

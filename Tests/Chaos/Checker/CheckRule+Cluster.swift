@@ -34,7 +34,7 @@ extension CheckRule {
                 guard let placement = placed[device], gone[placement.process],
                     let renewal = renewals[placement.process],
                     !history.devices[device].sessions.contains(where: {
-                        $0.begin > placement.time && $0.begin <= presence.end
+                        $0.begin > placement.time && $0.begin <= presence.end + History.belated
                     })
                 else { continue }
                 let late = Double(presence.begin - renewal) / 1e9

@@ -88,8 +88,9 @@ extension CheckRule {
 extension History {
     func phase(of request: Request) -> String { self.phases[request.phases.lowerBound].name }
 
-    /// The cloud sees the end of a pod at once, a fleet only when it comes to it among the ends of thousands.
-    private static let belated: Time = 1_000_000_000
+    /// The cloud sees the end of a pod at once, a fleet only when it comes to it among the ends of thousands; and a
+    /// device that is far away hears half a second later that it is signed in.
+    static let belated: Time = 1_000_000_000
 
     /// One session of the device lasted from the request's begin to its end, and went on.
     func hadSession(_ request: Request) -> Bool {

@@ -23,6 +23,14 @@ extension PlantedFault {
             $0.presence(at: 52.1, gone: ["lamp-4"])
             $0.presence(at: 58.1, online: ["lamp-4"])
         },
+        PlantedFault("a device is called online by its old pod, 2 s before it is back", [.presence]) {
+            $0.stayAway("lamp-4", until: 58)
+            $0.presence(at: 55.9)
+        } neighbour: {
+            // It is back, and is far away.
+            $0.stayAway("lamp-4", until: 58)
+            $0.presence(at: 57.4)
+        },
         PlantedFault("a list that failed is not the one before", [.presence]) {
             $0.stayAway("lamp-4", until: 58)
             $0.presence(at: 55)

@@ -46,9 +46,13 @@ package struct HTTPTestClient: Sendable {
     package let host: String
     package let port: Int
 
-    package init(host: String = "127.0.0.1", port: Int) {
+    /// How many seconds an answer may take.
+    private let patience: Int64
+
+    package init(host: String = "127.0.0.1", port: Int, patience: Int64 = 40) {
         self.host = host
         self.port = port
+        self.patience = patience
     }
 
     package func request(
@@ -88,8 +92,9 @@ package struct HTTPTestClient: Sendable {
         if let body {
             channel.write(HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(string: body))), promise: nil)
         }
-        let deadline = channel.eventLoop.scheduleTask(in: .seconds(40)) {
-            promise.fail(PeerError("no answer to \(method) \(path) within 40 s"))
+        let patience = self.patience
+        let deadline = channel.eventLoop.scheduleTask(in: .seconds(patience)) {
+            promise.fail(PeerError("no answer to \(method) \(path) within \(patience) s"))
         }
         promise.futureResult.whenComplete { _ in
             deadline.cancel()

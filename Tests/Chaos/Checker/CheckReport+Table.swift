@@ -15,12 +15,11 @@ extension CheckReport {
             "  so that a cloud that stands still is not measured less often. Failed requests count too. The second",
             "  pair is without what the devices themselves took.",
         ]
-        let failing = self.phases.filter { !$0.failures.isEmpty || $0.deserved > 0 }
+        let failing = self.phases.filter { !$0.failures.isEmpty }
         if !failing.isEmpty { lines += ["", "  what failed"] }
         for phase in failing {
-            var kinds = phase.failures.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
+            let kinds = phase.failures.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
                 .map { "\(grouped($0.value)) × \($0.key)" }
-            if phase.deserved > 0 { kinds.append("\(grouped(phase.deserved)) × 4xx as deserved (not failed)") }
             lines.append("  \(phase.name): \(kinds.joined(separator: ", "))")
         }
         lines.append("")
@@ -58,7 +57,7 @@ extension CheckReport {
 
     private static let phaseHead = [
         "phase", "planned", "took", "requests", "a second", "failed", "50 %", "99 %", "99.9 %", "most", "cloud 50 %",
-        "99 %", "moved", "back", "even after",
+        "99 %", "moved", "back", "even after", "back after",
     ]
 }
 
@@ -74,6 +73,7 @@ extension CheckReport.Phase {
             decimal(self.requestsPerSecond), grouped(self.failed), figure(latency, \.p50), figure(latency, \.p99),
             figure(latency, \.p999), figure(latency, \.most), figure(cloud, \.p50), figure(cloud, \.p99),
             grouped(self.moved), grouped(self.reconnects), self.evenAfterSeconds.map { "\($0) s" } ?? "–",
+            self.backAfterSeconds.map { "\($0) s" } ?? "–",
         ]
     }
 }

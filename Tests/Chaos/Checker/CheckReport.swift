@@ -28,8 +28,6 @@ package struct CheckReport: Codable, Sendable {
         package var requestsPerSecond: Double
         package var failed: Int
         package var failures: [String: Int]
-        /// Refused with a 4xx as they had to be: not failed.
-        package var deserved: Int
         /// From when a request was due to its end: nothing is left out because the cloud was slow.
         package var latencyMilliseconds: Percentiles?
         /// The same, without what the device itself took.
@@ -39,6 +37,8 @@ package struct CheckReport: Codable, Sendable {
         /// Devices that got another session.
         package var reconnects: Int
         package var evenAfterSeconds: String?
+        /// Until all devices had a session again, since new pods were known.
+        package var backAfterSeconds: Int?
     }
 
     package struct Rule: Codable, Sendable {
@@ -99,7 +99,8 @@ package struct CheckReport: Codable, Sendable {
             Phase(
                 name: phase.name, isPlanned: phase.isPlanned, beginSeconds: history.seconds(phase.begin),
                 seconds: Double(phase.end - phase.begin) / 1e9, requests: 0, requestsPerSecond: 0, failed: 0,
-                failures: [:], deserved: 0, moved: 0, reconnects: 0, evenAfterSeconds: phase.evenAfter)
+                failures: [:], moved: 0, reconnects: 0, evenAfterSeconds: phase.evenAfter,
+                backAfterSeconds: phase.backAfter)
         }
         for request in history.requests {
             let index = request.phases.lowerBound
@@ -107,7 +108,6 @@ package struct CheckReport: Codable, Sendable {
             let latency = request.end - request.due
             latencies[index].all.record(.nanoseconds(latency))
             latencies[index].cloud.record(.nanoseconds(latency - history.deviceTime(of: request)))
-            if request.isDeserved { phases[index].deserved += 1 }
             guard request.isFailed else { continue }
             phases[index].failed += 1
             phases[index].failures[request.outcome, default: 0] += 1

@@ -3,7 +3,14 @@
 extension CheckRule {
     /// A request is of the planned phases if all of it, from when it was due to its end, lies in them: one that
     /// touches an unplanned phase or the recovery from it is not judged here.
-    package static let planned = CheckRule("planned", "In planned phases no request fails") { history, finding in
+    package static let planned = CheckRule("planned", "In planned phases no request fails, nor a list of devices") {
+        history, finding in
+        for presence in history.presences {
+            guard let cause = presence.failed, history.isPlanned(from: presence.begin, to: presence.end) else {
+                continue
+            }
+            finding.add(Violation(at: presence.end, in: history, "GET /devices failed: \(cause)"))
+        }
         for request in history.requests where history.isPlanned(request) {
             finding.looked += 1
             guard request.isFailed else { continue }
@@ -81,8 +88,9 @@ extension CheckRule {
 extension History {
     func phase(of request: Request) -> String { self.phases[request.phases.lowerBound].name }
 
-    /// The cloud sees the end of a pod at once, a fleet only when it comes to it among the ends of thousands.
-    private static let belated: Time = 1_000_000_000
+    /// The cloud sees the end of a pod at once, a fleet only when it comes to it among the ends of thousands; and a
+    /// device that is far away hears half a second later that it is signed in.
+    static let belated: Time = 1_000_000_000
 
     /// One session of the device lasted from the request's begin to its end, and went on.
     func hadSession(_ request: Request) -> Bool {

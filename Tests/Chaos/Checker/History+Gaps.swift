@@ -19,7 +19,34 @@ extension History {
                 "\(self.lost) events of devices were lost, as they came faster than the disk took them. "
                     + "Run again on a faster disk, with fewer devices or with more fleets.")
         }
+        if let begun = self.trafficEnded?.begun {
+            let missing = begun - self.requests.count
+            if missing < 0 || missing > self.truncated {
+                self.obstacles.append(
+                    "traffic.jsonl has the lines of \(self.requests.count) requests, and \(begun) were begun. "
+                        + "See logs/traffic.log for what was not written, and run again.")
+            }
+        }
+        self.lookForLeases()
         self.lookForStrangers()
+    }
+
+    /// A pod's lease is renewed every few seconds.
+    private mutating func lookForLeases() {
+        let least: Time = 30_000_000_000
+        for process in self.processes where process.program == "coap-interface" && process.renewals.isEmpty {
+            guard let started = process.started, let end = process.killed ?? process.ended ?? self.over,
+                end - started > least
+            else { continue }
+            self.obstacles.append(
+                "run.jsonl has no line `renewed` for \(process.name), so that presence cannot be judged. Compare what "
+                    + "the run reads from Redis with docs/redis.md, and run again.")
+        }
+        if self.harm != nil, self.placements.isEmpty {
+            self.obstacles.append(
+                "run.jsonl tells of pods that came to harm, and has no line `placed`: which devices they had is not "
+                    + "known. Compare what the run reads from Redis with docs/redis.md, and run again.")
+        }
     }
 
     private mutating func lookForStrangers() {

@@ -26,8 +26,16 @@ extension History {
             self.placements.append(Placement(time: record.time, device: self.device(di), process: process))
         case .started, .stopping, .ended, .killed, .renewed, .sessions:
             guard let process else { return }
+            if record.event == .killed { self.harm = self.harm ?? record.time }
             self.processes[process].add(record)
-        case .ready, .frozen, .thawed, .cut, .mended, .members:
+        case .frozen, .cut:
+            self.harm = self.harm ?? record.time
+        case .back:
+            let index = self.phases.lastIndex { $0.name == record.phase } ?? self.phases.indices.last
+            if let index { self.phases[index].backAfter = record.count }
+        case .unrecovered:
+            self.unrecovered = (record.time, record.phase ?? "?", record.detail ?? "")
+        case .ready, .thawed, .mended, .members:
             break
         }
     }
@@ -52,7 +60,8 @@ extension History {
         self.presences.append(
             Presence(
                 begin: record.begin, end: record.end, online: record.online.map { self.device($0) },
-                gone: record.gone.map { self.device($0) }))
+                gone: record.gone.map { self.device($0) },
+                failed: record.failed))
     }
 
     /// - Parameter fleet: which of the files of fleets it is from.
@@ -75,11 +84,17 @@ extension History {
             self.devices[device].gaveUp = time
         case .released:
             self.releases.append(time)
+            self.devices[device].releases.append(time)
+            guard self.devices[device].isSignedIn else { return }
+            self.devices[device].sessions[self.devices[device].sessions.count - 1].isReleased = true
+        case .refused:
+            let what = [record.detail, record.code].compactMap(\.self).joined(separator: " ")
+            self.devices[device].refusals.append(Refusal(time: time, what: what))
         case .delivered:
             self.add(delivery: record, at: time, fleet: fleet)
         case .answered:
             self.add(answer: record, at: time)
-        case .connected, .refused, .unanswered, .lost:
+        case .connected, .unanswered, .lost:
             break
         }
     }
@@ -98,7 +113,9 @@ extension History {
 extension History.Process {
     fileprivate mutating func add(_ record: RunRecord) {
         switch record.event {
-        case .started: self.program = record.program
+        case .started:
+            self.program = record.program
+            self.started = record.time
         case .stopping: self.stopping = record.time
         case .killed: self.killed = record.time
         case .ended:
@@ -106,7 +123,8 @@ extension History.Process {
             self.status = record.status
         case .renewed: self.renewals.append(record.at ?? record.time)
         case .sessions: self.sessions.append((record.time, record.count ?? 0))
-        case .begun, .phase, .phaseEnded, .ready, .frozen, .thawed, .cut, .mended, .members, .placed, .even, .over:
+        case .begun, .phase, .phaseEnded, .ready, .frozen, .thawed, .cut, .mended, .members, .placed, .even, .back,
+            .unrecovered, .over:
             break
         }
     }

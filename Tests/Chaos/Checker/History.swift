@@ -17,6 +17,8 @@ package struct History: Sendable {
         package var ended: Time?
         /// How many seconds it took until the sessions were even, where that was waited for.
         package var evenAfter: String?
+        /// How many seconds it took until all devices were back, after new pods were known.
+        package var backAfter: Int?
     }
 
     package struct Request: Sendable {
@@ -60,12 +62,22 @@ package struct History: Sendable {
     package struct Session: Sendable, Hashable {
         package var begin: Time
         package var end: Time?
+        /// The device was told to go.
+        package var isReleased = false
+    }
+
+    package struct Refusal: Sendable, Hashable {
+        package var time: Time
+        /// What the device had asked for, and the code of the answer.
+        package var what: String
     }
 
     package struct Device: Sendable {
         package var di: String
         package var sessions: [Session] = []
         package var gaveUp: Time?
+        package var releases: [Time] = []
+        package var refusals: [Refusal] = []
         package var isAsked = false
 
         package init(di: String) {
@@ -81,6 +93,7 @@ package struct History: Sendable {
     package struct Process: Sendable {
         package var name: String
         package var program: String?
+        package var started: Time?
         package var stopping: Time?
         package var killed: Time?
         package var ended: Time?
@@ -105,6 +118,8 @@ package struct History: Sendable {
         package var end: Time
         package var online: [Int]
         package var gone: [Int]
+        /// Why nothing is known of this moment.
+        package var failed: String?
     }
 
     package internal(set) var begun: Time?
@@ -123,6 +138,10 @@ package struct History: Sendable {
     package internal(set) var placements: [Placement] = []
     package internal(set) var presences: [Presence] = []
     package internal(set) var releases: [Time] = []
+    /// Why the run ended before its time.
+    package internal(set) var unrecovered: (time: Time, phase: String, detail: String)?
+    /// When a pod first came to harm: which devices it had is to be known.
+    package internal(set) var harm: Time?
     /// When devices that had a session before got another one.
     package internal(set) var returns: [Time] = []
     package internal(set) var epochs = DeliveryHistory()
@@ -167,6 +186,12 @@ package struct History: Sendable {
     /// The request falls under a phase that nobody may notice, and touches no other.
     package func isPlanned(_ request: Request) -> Bool {
         request.phases.allSatisfy { self.phases[$0].isPlanned }
+    }
+
+    /// All of it lies in phases that nobody may notice.
+    package func isPlanned(from begin: Time, to end: Time) -> Bool {
+        let first = self.phase(at: begin)
+        return (first...max(self.phase(at: end), first)).allSatisfy { self.phases[$0].isPlanned }
     }
 
     /// Seconds since the run began.

@@ -1,17 +1,9 @@
 // What became of a request, as docs/errors.md has it.
 
 extension History.Request {
-    /// Not the device has answered, and the gateway is to blame.
+    /// Not the device has answered. No 4xx is deserved either: the traffic asks nothing that a light refuses.
     package var isFailed: Bool {
-        if self.isDeserved { return false }
-        return self.answeredBy == nil || self.problem != nil
-    }
-
-    /// A 4xx that is no fault of the gateway: the device itself refused. The traffic asks nothing that is wrong, and
-    /// not more than an owner may while nothing is the matter.
-    package var isDeserved: Bool {
-        guard let problem = self.problem, (400..<500).contains(self.status) else { return false }
-        return Self.deserved.contains(problem)
+        self.answeredBy == nil || self.problem != nil
     }
 
     /// The answer says that the device did not get the request.
@@ -28,8 +20,6 @@ extension History.Request {
         if let problem = self.problem { return "\(self.status) \(problem)" }
         return self.status == 0 ? "no answer" : "\(self.status) not of the device"
     }
-
-    private static let deserved: Set<String> = ["/errors#device-answer"]
 
     private static let undelivered: Set<String> = [
         "/errors#offline", "/errors#signed-out", "/errors#moving", "/errors#device-busy", "/errors#overloaded",

@@ -9,8 +9,8 @@ package struct TrafficCommand: AsyncParsableCommand {
         abstract: "Send steady HTTP requests to the devices of a fleet, and write down what became of each.",
         discussion: """
             An open loop: requests fall due by the clock, whether or not those before were answered. Each goes out \
-            once. Ends at --duration, SIGTERM or Ctrl-C, when the last answer is there, with status 0; 2 if it could \
-            not begin.
+            once. Ends at --duration, SIGTERM or Ctrl-C, when the last answer is there, with status 0; 1 \
+            if its history is not whole; 2 if it could not begin.
 
               chaos traffic --url http://127.0.0.1:8080 --token-file tokens --rate 300 --history traffic.jsonl
             """
@@ -73,20 +73,23 @@ package struct TrafficCommand: AsyncParsableCommand {
     }
 
     package func run() async throws {
+        let isWhole: Bool
         do {
-            try await self.begin()
+            isWhole = try await self.begin()
         } catch {
             // What a peer may have sent is part of some errors.
             let sentence = sanitized("The traffic cannot begin: \(error)", limit: 2000) + "\n"
             _ = sentence.withCString { Glibc.write(STDERR_FILENO, $0, strlen($0)) }
             throw ExitCode(2)
         }
+        guard isWhole else { throw ExitCode(1) }
     }
 
-    private func begin() async throws {
+    /// - Returns: false if lines of the history are missing.
+    private func begin() async throws -> Bool {
         let targets = try TrafficTargets(path: self.tokenFile)
         // Was validated.
-        guard let door = HTTPDoor(parsing: self.url) else { return }
+        guard let door = HTTPDoor(parsing: self.url) else { return true }
         var plan = TrafficPlan(rate: self.rate.perSecond, devices: targets.count)
         plan.posts = self.posts?.share ?? plan.posts
         plan.minimumConnections = self.connections ?? plan.minimumConnections
@@ -110,5 +113,6 @@ package struct TrafficCommand: AsyncParsableCommand {
         }
         let problem = await history?.finish()
         for line in report.table + (problem.map { [$0] } ?? []) { writeToStandardOutput("\(line)\n") }
+        return problem == nil
     }
 }

@@ -50,12 +50,15 @@ package struct PresenceRecord: Codable, Sendable, Hashable {
     /// Which have become online, and which are no longer, since the line before; in the first line, all that are.
     package var online: [String]
     package var gone: [String]
+    /// Why the list was not to be had; then nothing is known of who was online.
+    package var failed: String?
 
-    package init(begin: Int64, end: Int64, online: [String], gone: [String]) {
+    package init(begin: Int64, end: Int64, online: [String], gone: [String], failed: String? = nil) {
         self.begin = begin
         self.end = end
         self.online = online
         self.gone = gone
+        self.failed = failed
     }
 }
 

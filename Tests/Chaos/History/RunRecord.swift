@@ -28,6 +28,10 @@ package struct RunRecord: Codable, Sendable, Hashable {
         case sessions
         /// Sessions are as even as they were to become: `phase`, `count` of seconds is in `detail`.
         case even
+        /// All devices have a session again: `phase`, and in `count` how many seconds after new pods were known.
+        case back
+        /// The devices did not all come back in time, and the run goes no further: `phase`, `detail`.
+        case unrecovered
         /// The last line.
         case over
     }

@@ -35,6 +35,11 @@ package struct ChaosRun: Sendable {
             group.cancelAll()
         }
         try await cluster.stopAll()
+        guard self.log.missing == 0 else {
+            throw RunError(
+                "\(self.log.missing) lines of run.jsonl could not be written, so that nobody can judge. Make room, or "
+                    + "choose another --place.")
+        }
     }
 
     private func perform(_ cluster: RunCluster, _ watch: SessionWatch, _ network: Network) async throws {
@@ -46,8 +51,17 @@ package struct ChaosRun: Sendable {
             self.log.say("\(count) of \(program.rawValue) serve")
         }
         let clients = RunClients(self.plan, cluster: cluster, host: try await network.host("clients"), log: self.log)
-        try await clients.startFleets()
         let schedule = Schedule(plan: self.plan, cluster: cluster, watch: watch, log: self.log)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await clients.watch() }
+            group.addTask { try await self.perform(schedule, clients) }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func perform(_ schedule: Schedule, _ clients: RunClients) async throws {
+        try await clients.startFleets()
         try await schedule.recovered()
         try await clients.startTraffic()
         try await schedule.run()

@@ -14,12 +14,25 @@ actor RunClients {
     private var traffic: Subprocess?
     /// What the traffic asks with, a line a fleet: prefix, number of devices, token.
     private var tokens: [String] = []
+    /// Who was told to stop.
+    private var stopped: Set<String> = []
+    private let endings: AsyncStream<(name: String, status: Int32)>
+    private let ending: AsyncStream<(name: String, status: Int32)>.Continuation
 
     init(_ plan: RunPlan, cluster: RunCluster, host: Host, log: RunLog) {
         self.log = log
         self.plan = plan
         self.cluster = cluster
         self.host = host
+        (self.endings, self.ending) = AsyncStream.makeStream()
+    }
+
+    /// Until the task is cancelled.
+    /// - Throws: ``RunError`` when one ends unasked: without it nothing can be concluded.
+    func watch() async throws {
+        for await (name, status) in self.endings where !self.stopped.contains(name) {
+            throw RunError("\(name) ended unasked with \(status): see logs/\(name).log in the run's folder.")
+        }
     }
 
     // MARK: Devices
@@ -34,7 +47,7 @@ actor RunClients {
                     "--target-host", coap.address, "--target-port", "\(coap.port)", "--delay", "500",
                 ], log: "relay")
         }
-        for fleet in self.plan.fleets {
+        for (index, fleet) in self.plan.fleets.enumerated() {
             let mediator = try await self.provision(fleet)
             let address = fleet.isFar ? (self.host.address, Self.relayPort) : (coap.address, coap.port)
             let process = try self.launch(
@@ -43,7 +56,7 @@ actor RunClients {
                     "--northbound", "http://\(http.address):\(http.port)", "--mediator-token", mediator,
                     "--profile", fleet.profile, "--devices", "\(fleet.devices)", "--prefix", fleet.prefix,
                     "--rate", "\(max(1, self.plan.ramp * fleet.devices / self.plan.devices))/s",
-                    "--delay-share", "5%", "--delay", "2s", "--seed", "\(self.plan.seed)",
+                    "--delay-share", "5%", "--delay", "2s", "--seed", "\(self.plan.seed &+ UInt64(index))",
                     "--history", "\(self.plan.place)/fleet-\(fleet.name).jsonl",
                     "--report", "\(self.plan.place)/logs/fleet-\(fleet.name).json",
                 ], log: "fleet-\(fleet.name)")
@@ -99,6 +112,7 @@ actor RunClients {
     func stopTraffic() async throws {
         guard let traffic = self.traffic else { return }
         self.traffic = nil
+        self.stopped.insert("traffic")
         self.log.note(.stopping) { $0.process = "traffic" }
         traffic.signal(SIGTERM)
         let status = await traffic.ended(patience: 90).status
@@ -112,7 +126,10 @@ actor RunClients {
     }
 
     func stopFleets() async throws {
-        for fleet in self.fleets { fleet.process.signal(SIGTERM) }
+        for fleet in self.fleets {
+            self.stopped.insert("fleet-\(fleet.name)")
+            fleet.process.signal(SIGTERM)
+        }
         for fleet in self.fleets {
             let status = await fleet.process.ended(patience: 60).status
             guard status == 0 else {
@@ -120,10 +137,14 @@ actor RunClients {
             }
         }
         self.fleets = []
+        self.stopped.insert("relay")
         self.relay?.signal(SIGTERM)
     }
 
     private func launch(_ words: [String], log: String) throws -> Subprocess {
-        try RunProcess.launch(words, on: self.host, log: "\(self.plan.place)/logs/\(log).log")
+        let process = try RunProcess.launch(words, on: self.host, log: "\(self.plan.place)/logs/\(log).log")
+        let ending = self.ending
+        Task { ending.yield((log, await process.ended(patience: RunProcess.wholeRun).status)) }
+        return process
     }
 }

@@ -104,6 +104,7 @@ actor RunCluster {
             $0.process = name
             $0.program = program.rawValue
         }
+        self.watch(process)
         await self.balancers[program]?.add(
             name: name, address: host.address, port: program.port, readiness: (host.address, RunProcess.adminPort))
         return process
@@ -122,20 +123,35 @@ actor RunCluster {
             self.log.note(.stopping) { $0.process = process.name }
             process.signal(SIGTERM)
         }
-        for process in stopped {
-            let status = await process.ended(patience: self.plan.drain.patience)
-            await self.left(process, status: status)
+        await self.end(stopped, patience: self.plan.drain.patience)
+    }
+
+    /// Kills them, all at once.
+    func kill(_ killed: [RunProcess]) async {
+        for process in killed {
+            self.log.note(.killed) { $0.process = process.name }
+            process.signal(SIGKILL)
+        }
+        await self.end(killed, patience: 10)
+    }
+
+    /// Waits for all at once; whoever is still there after `patience` seconds is killed.
+    private func end(_ processes: [RunProcess], patience: Double) async {
+        await withTaskGroup(of: Void.self) { group in
+            for process in processes {
+                group.addTask { await self.left(process, status: await process.ended(patience: patience)) }
+            }
         }
     }
 
-    func kill(_ process: RunProcess) async {
-        self.log.note(.killed) { $0.process = process.name }
-        process.signal(SIGKILL)
-        let status = await process.ended(patience: 10)
-        await self.left(process, status: status)
+    /// Notes an end as soon as there is one, asked for or not.
+    private func watch(_ process: RunProcess) {
+        Task { await self.left(process, status: await process.ended(patience: RunProcess.wholeRun)) }
     }
 
     private func left(_ process: RunProcess, status: Int) async {
+        // Who waits for it and who watches it both come here.
+        guard self.processes.contains(where: { $0 === process }) else { return }
         self.processes.removeAll { $0 === process }
         self.log.note(.ended) {
             $0.process = process.name

@@ -7,6 +7,7 @@ package final class RunLog: Sendable {
     /// People follow a run by this.
     private let tell: @Sendable (String) -> Void
     private let begun = MonotonicTime.now
+    private let failed = Mutex(0)
 
     package init(path: String, tell: @escaping @Sendable (String) -> Void) throws {
         guard FileManager.default.createFile(atPath: path, contents: nil),
@@ -20,8 +21,12 @@ package final class RunLog: Sendable {
         // Nothing in a record is without a form in JSON.
         guard var line = try? JSONEncoder().encode(record) else { return }
         line.append(0x0A)
-        self.file.withLock { try? $0.write(contentsOf: line) }
+        let isWritten = self.file.withLock { (try? $0.write(contentsOf: line)) != nil }
+        if !isWritten { self.failed.withLock { $0 += 1 } }
     }
+
+    /// How many lines could not be written.
+    package var missing: Int { self.failed.withLock { $0 } }
 
     package func note(_ event: RunRecord.Event, _ fill: (inout RunRecord) -> Void = { _ in }) {
         var record = RunRecord(event, time: MonotonicTime.now)

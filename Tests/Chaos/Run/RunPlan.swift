@@ -90,6 +90,8 @@ package enum Phase {
         case rollRegistry = "roll-registry"
         /// SIGKILL, and a new pod in its place.
         case kill
+        /// SIGKILL to all pods at once, and as many new ones.
+        case storm
         /// A pod stands still for longer than its lease.
         case freeze
         /// Redis forgets everything.
@@ -109,7 +111,7 @@ package enum Phase {
         package var isPlanned: Bool {
             switch self {
             case .steady, .double, .roll, .rollNorthbound, .rollRegistry, .halve, .calm: true
-            case .kill, .freeze, .redisEmpty, .mysqlStall, .cut, .weather: false
+            case .kill, .storm, .freeze, .redisEmpty, .mysqlStall, .cut, .weather: false
             }
         }
     }

@@ -33,6 +33,8 @@ package final class RunProcess: Sendable {
     }
 
     static let adminPort = 9090
+    /// Longer than any run, in seconds.
+    static let wholeRun: Double = 7 * 24 * 3600
 
     let program: Program
     let name: String

@@ -15,26 +15,56 @@ struct Schedule {
                 $0.isPlanned = phase.isPlanned
             }
             self.log.say("\(phase.rawValue) begins")
-            let took = try await ContinuousClock().measure { try await self.perform(phase) }
-            self.log.note(.phaseEnded) {
-                $0.phase = phase.rawValue
-                $0.isPlanned = phase.isPlanned
+            do {
+                let took = try await ContinuousClock().measure { try await self.perform(phase) }
+                self.log.note(.phaseEnded) {
+                    $0.phase = phase.rawValue
+                    $0.isPlanned = phase.isPlanned
+                }
+                self.log.say("\(phase.rawValue) took \(Int(took / .seconds(1))) s")
+                try await self.recovered()
+            } catch let error as Unrecovered {
+                // That is what a run is to find out: it is judged by what there is.
+                self.log.note(.unrecovered) {
+                    $0.phase = phase.rawValue
+                    $0.detail = error.description
+                }
+                return self.log.say("no recovery from \(phase.rawValue), and nothing more is done: \(error)")
             }
-            self.log.say("\(phase.rawValue) took \(Int(took / .seconds(1))) s")
-            try await self.recovered()
+        }
+    }
+
+    /// The cluster did not become what it was to become. No fault of the run.
+    struct Unrecovered: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// How long it took.
+    /// - Throws: ``Unrecovered`` if it was not so in time.
+    private func wait(_ what: String, within patience: Duration, _ isSo: () async -> Bool) async throws -> Duration {
+        do {
+            return try await Patience.until(what, within: patience, isSo)
+        } catch let error as RunError {
+            throw Unrecovered(description: error.description)
         }
     }
 
     /// Until all devices have a session.
-    func recovered() async throws {
+    /// - Returns: how long it took.
+    @discardableResult
+    func recovered() async throws -> Duration {
         var quiet = 0
+        let begun = ContinuousClock.now
+        var since = begun
         // A reference device that was refused thrice waits up to a minute and a half before it comes again.
-        let took = try await Patience.until("all \(self.plan.devices) devices are in", within: .seconds(240)) {
+        let took = try await self.wait("all \(self.plan.devices) devices are in", within: .seconds(240)) {
             quiet = await self.watch.total == self.plan.devices ? quiet + 1 : 0
+            if quiet == 1 { since = .now }
             return quiet >= 10
         }
         let shares = await self.watch.counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         self.log.say("all devices are in after \(Int(took / .seconds(1))) s: \(shares.joined(separator: ", "))")
+        return since - begun
     }
 
     private func perform(_ phase: Phase.Name) async throws {
@@ -51,9 +81,12 @@ struct Schedule {
         case .rollRegistry: try await self.roll(.registry)
         case .kill:
             let pod = try await self.victim()
-            await self.cluster.kill(pod)
-            try await self.recovered()
+            await self.cluster.kill([pod])
+            // Where nobody is left, only a new pod can take the devices.
+            let isLast = await self.cluster.running(.coapInterface).isEmpty
+            if !isLast { try await self.recovered() }
             try await self.cluster.isKnown(self.cluster.start(1, .coapInterface))
+        case .storm: try await self.storm()
         case .freeze: try await self.freeze()
         case .redisEmpty:
             try await self.cluster.redis.forgetEverything()
@@ -74,7 +107,7 @@ struct Schedule {
     private func double() async throws {
         let before = await self.cluster.running(.coapInterface).count
         try await self.cluster.start(before, .coapInterface)
-        let took = try await Patience.until("sessions are even over \(before * 2) pods", within: .seconds(300)) {
+        let took = try await self.wait("sessions are even over \(before * 2) pods", within: .seconds(300)) {
             await self.watch.isEven(over: before * 2)
         }
         self.log.note(.even) {
@@ -90,6 +123,20 @@ struct Schedule {
         try await self.cluster.start(old.count, program)
         try await Patience.pass(.seconds(10))
         try await self.cluster.stop(old)
+    }
+
+    /// All pods are gone at once, and everybody comes to as many new ones.
+    private func storm() async throws {
+        let old = await self.cluster.running(.coapInterface)
+        for pod in old { try await self.notePlaces(on: pod) }
+        await self.cluster.kill(old)
+        try await self.cluster.isKnown(self.cluster.start(old.count, .coapInterface))
+        let took = try await self.recovered()
+        self.log.note(.back) {
+            $0.phase = Phase.Name.storm.rawValue
+            $0.count = Int(took / .seconds(1))
+        }
+        self.log.say("all are back \(Int(took / .seconds(1))) s after the new pods were known")
     }
 
     /// A pod stands still for longer than its lease, and than a device waits for a Pong.
@@ -123,12 +170,23 @@ struct Schedule {
         guard let pod = await self.cluster.running(.coapInterface).first else {
             throw RunError("No coap-interface runs any more: see logs/pod-*.log in the run's folder.")
         }
-        for di in try await self.cluster.redis.devices(on: pod.name) {
+        try await self.notePlaces(on: pod)
+        return pod
+    }
+
+    /// Writes down which devices a pod has.
+    private func notePlaces(on pod: RunProcess) async throws {
+        let devices = try await self.cluster.redis.devices(on: pod.name)
+        guard !devices.isEmpty else {
+            throw RunError(
+                "Redis has no route to \(pod.name), so that nobody can say whose sessions end with it. Begin with more "
+                    + "devices or fewer pods, and compare the keys that RunRedis reads with docs/redis.md.")
+        }
+        for di in devices {
             self.log.note(.placed) {
                 $0.di = di
                 $0.process = pod.name
             }
         }
-        return pod
     }
 }

@@ -46,7 +46,7 @@ package struct TrafficRun: Sendable {
     ) async throws -> TrafficReport {
         let address = try await self.resolve()
         var watch = PresenceWatch(
-            HTTPTestClient(host: self.door.host, port: self.door.port), self.targets)
+            HTTPTestClient(host: self.door.host, port: self.door.port, patience: 10), self.targets)
         let first = try await self.firstRound(&watch, say)
         let finished = self.eventLoop.makePromise(of: Void.self)
         let start = monotonicNanoseconds()
@@ -147,8 +147,17 @@ package struct TrafficRun: Sendable {
             // A round that takes longer leaves out those that would have begun meanwhile.
             next += max(1, (monotonicNanoseconds() - next) / interval + 1) * interval
             guard await self.pause(until: next) else { return watch.counts }
-            // A round that fails is counted, and the next may be better.
-            if let record = try? await watch.ask().record { self.history?.note(.presence(record)) }
+            let begin = monotonicNanoseconds()
+            do {
+                self.history?.note(.presence(try await watch.ask().record))
+            } catch {
+                // The next may be better; that this one failed is for the judge.
+                let cause = sanitized("\(error)", limit: 200)
+                self.history?.note(
+                    .presence(
+                        PresenceRecord(
+                            begin: begin, end: monotonicNanoseconds(), online: [], gone: [], failed: cause)))
+            }
         }
     }
 

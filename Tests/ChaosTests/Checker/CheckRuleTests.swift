@@ -57,10 +57,33 @@ struct CheckRuleTests {
     @Test("A rule that had nothing to look at proves nothing")
     func idle() {
         var run = SampleRun()
-        run.presences = []
+        run.logs = run.logs.mapValues { _ in [] }
         let report = CheckReport(run.history)
         #expect(report.verdict == .unknown)
-        #expect(report.obstacles.contains { $0.hasPrefix("The rule presence had nothing to look at") })
+        #expect(report.obstacles.contains { $0.hasPrefix("The rule epochs had nothing to look at") })
+    }
+
+    @Test(
+        "Without what a rule needs to know nothing is concluded",
+        arguments: [
+            (RunRecord.Event.renewed, "no line `renewed` for pod-1"), (.placed, "no line `placed`"),
+        ])
+    func gaps(_ event: RunRecord.Event, _ sentence: String) {
+        var run = SampleRun()
+        run.run.removeAll { $0.event == event }
+        run.say(.ended, at: 31, "pod-1") { $0.status = 0 }
+        let report = CheckReport(run.history)
+        #expect(report.verdict == .unknown)
+        #expect(report.obstacles.contains { $0.contains(sentence) }, "\(report.obstacles)")
+    }
+
+    @Test("Requests that were begun and not written down are missed", arguments: [161, 163])
+    func requestsMissing(_ begun: Int) {
+        var run = SampleRun()
+        run.ended.begun = begun
+        let report = CheckReport(run.history)
+        #expect(report.verdict == .unknown)
+        #expect(report.obstacles.contains { $0.contains("162 requests, and \(begun) were begun") })
     }
 
     @Test("Each phase has its figures, with latencies from when requests were due")

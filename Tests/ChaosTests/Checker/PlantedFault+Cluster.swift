@@ -23,7 +23,52 @@ extension PlantedFault {
             $0.presence(at: 52.1, gone: ["lamp-4"])
             $0.presence(at: 58.1, online: ["lamp-4"])
         },
+        PlantedFault("a device is called online by its old pod, 2 s before it is back", [.presence]) {
+            $0.stayAway("lamp-4", until: 58)
+            $0.presence(at: 55.9)
+        } neighbour: {
+            // It is back, and is far away.
+            $0.stayAway("lamp-4", until: 58)
+            $0.presence(at: 57.4)
+        },
+        PlantedFault("a list that failed is not the one before", [.presence]) {
+            $0.stayAway("lamp-4", until: 58)
+            $0.presence(at: 55)
+        } neighbour: {
+            $0.stayAway("lamp-4", until: 58)
+            $0.presence(at: 55, failed: "no answer within 10 s")
+        },
+        PlantedFault("a session ends in a planned phase, and the device was not told to go", [.movedOnly]) {
+            $0.device(.closed, "lamp-1", at: 75.1, connection: 2)
+            $0.device(.signedIn, "lamp-1", at: 75.2, connection: 3)
+        } neighbour: {
+            $0.device(.released, "lamp-1", at: 75.05, connection: 2)
+            $0.device(.closed, "lamp-1", at: 75.1, connection: 2)
+            $0.device(.signedIn, "lamp-1", at: 75.2, connection: 3)
+        },
+        PlantedFault("a device is refused in a planned phase", [.movedOnly]) {
+            $0.device(.refused, "lamp-1", at: 75.1, connection: 2)
+        } neighbour: {
+            $0.device(.refused, "lamp-1", at: 61.1, connection: 2)
+        },
+        PlantedFault("a device is told to go thrice in one planned phase", [.movedOnly]) {
+            for seconds in [75.1, 75.2, 75.3] { $0.device(.released, "lamp-1", at: seconds, connection: 2) }
+        } neighbour: {
+            for seconds in [65.1, 75.2, 75.3] { $0.device(.released, "lamp-1", at: seconds, connection: 2) }
+        },
+        PlantedFault("the devices do not come back after an accident", [.allBack]) {
+            $0.say(.unrecovered, at: 65) {
+                $0.phase = "freeze"
+                $0.detail = "not within 240 s: all devices are in"
+            }
+        } neighbour: {
+            $0.say(.back, at: 65) {
+                $0.phase = "freeze"
+                $0.count = 12
+            }
+        },
         PlantedFault("a device has no session at the end", [.allBack]) {
+            $0.device(.released, "lamp-1", at: 89.8, connection: 2)
             $0.device(.closed, "lamp-1", at: 89.9, connection: 2)
         } neighbour: {
             $0.device(.closed, "lamp-1", at: 90.1, connection: 2)
@@ -36,7 +81,7 @@ extension PlantedFault {
         PlantedFault("a device gives up", [.allBack]) {
             $0.device(.gaveUp, "lamp-1", at: 89.9, connection: 2)
         } neighbour: {
-            $0.device(.refused, "lamp-1", at: 89.9, connection: 2)
+            $0.device(.refused, "lamp-1", at: 69.9, connection: 2)
         },
         PlantedFault("a device of the fleet is never heard of", [.allBack]) {
             $0.run[0].devices = 5

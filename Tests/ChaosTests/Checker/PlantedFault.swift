@@ -54,10 +54,20 @@ struct PlantedFault: Sendable, CustomTestStringConvertible {
         } neighbour: {
             $0.asks.append(SampleRun.Ask("GET", "lamp-1", at: 75.25))
         },
-        PlantedFault("a client is refused with a 4xx that it did not deserve", [.planned]) {
+        PlantedFault("the device refuses what a light does not refuse", [.planned]) {
+            $0.asks.append(.refused("GET", "lamp-1", at: 75.25, 404, "/errors#device-answer"))
+        } neighbour: {
+            $0.asks.append(.refused("GET", "lamp-1", at: 61.25, 404, "/errors#device-answer"))
+        },
+        PlantedFault("the list of devices is not to be had in a planned phase", [.planned]) {
+            $0.presence(at: 75, failed: "503")
+        } neighbour: {
+            $0.presence(at: 61, failed: "503")
+        },
+        PlantedFault("a client is refused with a 4xx", [.planned]) {
             $0.asks.append(.refused("GET", "lamp-1", at: 75.25, 404, "/errors#unknown-device"))
         } neighbour: {
-            $0.asks.append(.refused("GET", "lamp-1", at: 75.25, 404, "/errors#device-answer"))
+            $0.asks.append(.refused("GET", "lamp-1", at: 61.25, 404, "/errors#unknown-device"))
         },
         PlantedFault("a pod is killed, and a request to another pod's device fails", [.deserved]) {
             $0.asks.append(.refused("GET", "lamp-1", at: 41.25, 503, "/errors#offline"))
@@ -106,11 +116,9 @@ struct PlantedFault: Sendable, CustomTestStringConvertible {
             $0.asks.append(ask)
         },
         PlantedFault("the load that was to be offered was not reached", [.offered]) {
-            $0.ended.begun = 158
-            $0.ended.due = 162
+            $0.waiting = 4
         } neighbour: {
-            $0.ended.begun = 159
-            $0.ended.due = 162
+            $0.waiting = 3
         },
         PlantedFault("the load was not reached in one phase", [.offered]) {
             $0.asks.removeAll { $0.at > 72 && $0.at < 76 && $0.method == "GET" }

@@ -68,6 +68,8 @@ struct SampleRun {
     var logs: [String: [String]] = ["pod-1": [], "pod-2": [], "pod-3": []]
     var begun = TrafficRecord(.begun, time: Self.time(10), rate: Self.rate, connections: 4)
     var ended = TrafficRecord(.ended, time: Self.time(90), rate: Self.rate, connections: 4)
+    /// Requests that fell due and were never begun.
+    var waiting = 0
     /// Lines that a fleet says it lost.
     var lost = 0
 
@@ -107,8 +109,6 @@ struct SampleRun {
         self.log("pod-1", "request for the device", "lamp-1", epoch: 1)
         self.log("pod-1", "takeover acknowledged", "lamp-1", epoch: 2)
         self.log("pod-3", "request for the device", "lamp-1", epoch: 2)
-        self.ended.due = self.asks.count
-        self.ended.begun = self.asks.count
     }
 
     // MARK: - What it is made of
@@ -185,10 +185,10 @@ struct SampleRun {
         self.devices.append(DeviceRecord(event, time: Self.time(seconds), di: di, connection: connection))
     }
 
-    mutating func presence(at seconds: Double, online: [String] = [], gone: [String] = []) {
+    mutating func presence(at seconds: Double, online: [String] = [], gone: [String] = [], failed: String? = nil) {
         self.presences.append(
             PresenceRecord(
-                begin: Self.time(seconds), end: Self.time(seconds + 0.05), online: online, gone: gone))
+                begin: Self.time(seconds), end: Self.time(seconds + 0.05), online: online, gone: gone, failed: failed))
     }
 
     mutating func log(_ pod: String, _ text: String, _ di: String, epoch: Int) {
@@ -242,6 +242,14 @@ struct SampleRun {
         return (requests, devices)
     }
 
+    /// Says of all requests that they were begun, unless something else was planted.
+    private var end: TrafficRecord {
+        var record = self.ended
+        record.begun = record.begun ?? self.asks.count
+        record.due = record.due ?? (self.asks.count + self.waiting)
+        return record
+    }
+
     private var fleets: [[DeviceRecord]] {
         let devices = self.traffic().devices
         var fleets = [[DeviceRecord]](repeating: [], count: 2)
@@ -261,7 +269,7 @@ struct SampleRun {
         history.add(self.begun)
         for record in self.traffic().requests { history.add(record) }
         for record in self.presences { history.add(record) }
-        history.add(self.ended)
+        history.add(self.end)
         for (index, fleet) in self.fleets.enumerated() { for record in fleet { history.add(record, fleet: index) } }
         history.add(logs: self.logs.sorted { $0.key < $1.key }.map(\.value))
         history.settle()
@@ -279,7 +287,7 @@ struct SampleRun {
         }
         try write("run.jsonl", try self.run.sorted { $0.time < $1.time }.map(line))
         let traffic = try self.traffic().requests.map(line) + self.presences.map(line)
-        try write("traffic.jsonl", try [line(self.begun)] + traffic + [line(self.ended)])
+        try write("traffic.jsonl", try [line(self.begun)] + traffic + [line(self.end)])
         for (index, fleet) in self.fleets.enumerated() { try write("fleet-\(index + 1).jsonl", try fleet.map(line)) }
         for (pod, lines) in self.logs { try write("logs/\(pod).log", lines) }
     }

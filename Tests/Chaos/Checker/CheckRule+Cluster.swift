@@ -49,7 +49,7 @@ extension CheckRule {
 
     /// Those who operate the cluster tell devices to go, and no device loses its session otherwise.
     package static let movedOnly = CheckRule(
-        "moved-only", "In planned phases sessions end by a Release only, and nobody is refused or sent about",
+        "moved-only", "In planned phases sessions end by a Release only, and nobody is refused for good or sent about",
         // Accidents alone move nobody.
         mayBeIdle: true
     ) { history, finding in

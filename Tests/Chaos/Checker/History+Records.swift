@@ -87,6 +87,9 @@ extension History {
             self.devices[device].releases.append(time)
             guard self.devices[device].isSignedIn else { return }
             self.devices[device].sessions[self.devices[device].sessions.count - 1].isReleased = true
+        // Not now is an answer that devices know what to do with.
+        case .refused where record.code == "5.03":
+            break
         case .refused:
             let what = [record.detail, record.code].compactMap(\.self).joined(separator: " ")
             self.devices[device].refusals.append(Refusal(time: time, what: what))

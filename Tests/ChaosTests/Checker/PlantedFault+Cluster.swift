@@ -46,10 +46,12 @@ extension PlantedFault {
             $0.device(.closed, "lamp-1", at: 75.1, connection: 2)
             $0.device(.signedIn, "lamp-1", at: 75.2, connection: 3)
         },
-        PlantedFault("a device is refused in a planned phase", [.movedOnly]) {
+        PlantedFault("a device is refused for good in a planned phase", [.movedOnly]) {
             $0.device(.refused, "lamp-1", at: 75.1, connection: 2)
         } neighbour: {
             $0.device(.refused, "lamp-1", at: 61.1, connection: 2)
+            $0.device(.refused, "lamp-1", at: 75.1, connection: 2)
+            $0.devices[$0.devices.count - 1].code = "5.03"
         },
         PlantedFault("a device is told to go thrice in one planned phase", [.movedOnly]) {
             for seconds in [75.1, 75.2, 75.3] { $0.device(.released, "lamp-1", at: seconds, connection: 2) }

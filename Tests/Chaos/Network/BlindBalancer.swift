@@ -125,7 +125,7 @@ package actor BlindBalancer {
     private func apply(_ names: [String]) async throws {
         try await self.setMembers(names.compactMap { self.everybody[$0] })
         self.members = names
-        var record = RunRecord(.members, time: Self.nanoseconds)
+        var record = RunRecord(.members, time: MonotonicTime.now)
         record.service = self.service.name
         record.members = names
         self.note(record)
@@ -147,8 +147,5 @@ package actor BlindBalancer {
         try await self.loop.scheduleTask(in: min(Self.pace, news ?? Self.pace)) {}.futureResult.get()
     }
 
-    /// The clock of the records.
-    private static var nanoseconds: Int64 { Int64(NIODeadline.now().uptimeNanoseconds) }
-
-    private static var now: Duration { .nanoseconds(self.nanoseconds) }
+    private static var now: Duration { .nanoseconds(MonotonicTime.now) }
 }

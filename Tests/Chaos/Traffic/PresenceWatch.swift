@@ -28,7 +28,7 @@ package struct PresenceWatch: Sendable {
     /// - Returns: also every device there is.
     package mutating func ask() async throws -> (record: PresenceRecord, devices: Set<String>) {
         self.counts.rounds += 1
-        let begin = monotonicNanoseconds()
+        let begin = MonotonicTime.now
         var statuses: [String: Bool] = [:]
         do {
             for group in self.groups {
@@ -40,7 +40,7 @@ package struct PresenceWatch: Sendable {
         }
         let online = Set(statuses.lazy.filter(\.value).map(\.key))
         let record = PresenceRecord(
-            begin: begin, end: monotonicNanoseconds(), online: online.subtracting(self.online).sorted(),
+            begin: begin, end: MonotonicTime.now, online: online.subtracting(self.online).sorted(),
             gone: self.online.subtracting(online).sorted())
         self.online = online
         return (record, Set(statuses.keys))

@@ -30,14 +30,14 @@ final class TrafficLoop {
         self.history = history
         self.finished = finished
         self.headers = targets.groups.map { ["host": authority, "authorization": "Bearer \($0.token)"] }
-        self.machine = TrafficMachine(plan, now: monotonicNanoseconds())
+        self.machine = TrafficMachine(plan, now: MonotonicTime.now)
     }
 
     var figures: TrafficMachine.Figures { self.machine.figures }
 
     /// Begins, and goes on until it is over.
     func tick() {
-        let now = monotonicNanoseconds()
+        let now = MonotonicTime.now
         self.machine.tick(now: now)
         self.act()
         guard !self.machine.isOver else { return self.finished.succeed() }
@@ -49,19 +49,19 @@ final class TrafficLoop {
 
     /// Nothing more falls due.
     func stop() {
-        self.machine.stop(now: monotonicNanoseconds())
+        self.machine.stop(now: MonotonicTime.now)
         self.act()
     }
 
     func answered(_ number: Int, _ answer: TrafficAnswer, staysOpen: Bool) {
-        self.machine.answered(number, answer, staysOpen: staysOpen, now: monotonicNanoseconds())
+        self.machine.answered(number, answer, staysOpen: staysOpen, now: MonotonicTime.now)
         self.act()
     }
 
     func closed(_ number: Int, hasBegun: Bool) {
         // One that never opened is told of by its connect.
         guard self.connections.removeValue(forKey: number) != nil else { return }
-        self.machine.closed(number, hasBegun: hasBegun, now: monotonicNanoseconds())
+        self.machine.closed(number, hasBegun: hasBegun, now: MonotonicTime.now)
         self.act()
     }
 
@@ -96,10 +96,10 @@ final class TrafficLoop {
             .assumeIsolated()
             .whenComplete { result in
                 switch result {
-                case .success: self.machine.opened(number, now: monotonicNanoseconds())
+                case .success: self.machine.opened(number, now: MonotonicTime.now)
                 case .failure:
                     self.connections[number] = nil
-                    self.machine.failed(number, now: monotonicNanoseconds())
+                    self.machine.failed(number, now: MonotonicTime.now)
                 }
                 self.act()
             }
@@ -123,6 +123,3 @@ final class TrafficLoop {
             HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: headers), body: body)
     }
 }
-
-/// Nanoseconds since the machine's start: the clock of all files of a run.
-package func monotonicNanoseconds() -> Int64 { Int64(clamping: NIODeadline.now().uptimeNanoseconds) }

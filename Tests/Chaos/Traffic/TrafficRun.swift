@@ -49,7 +49,7 @@ package struct TrafficRun: Sendable {
             HTTPTestClient(host: self.door.host, port: self.door.port, patience: 10), self.targets)
         let first = try await self.firstRound(&watch, say)
         let finished = self.eventLoop.makePromise(of: Void.self)
-        let start = monotonicNanoseconds()
+        let start = MonotonicTime.now
         self.note(.begun, nil)
         self.history?.note(.presence(first))
         let loop = try await self.eventLoop.submit {
@@ -71,7 +71,7 @@ package struct TrafficRun: Sendable {
             // Answers may still take long, but nothing falls due meanwhile.
             let lasted = try? await loop.do {
                 $0.stop()
-                return Duration.nanoseconds(monotonicNanoseconds() - start)
+                return Duration.nanoseconds(MonotonicTime.now - start)
             }
             var counts: PresenceWatch.Counts?
             for await result in tasks { counts = result ?? counts }
@@ -131,7 +131,7 @@ package struct TrafficRun: Sendable {
 
     private func note(_ event: TrafficRecord.Event, _ figures: TrafficMachine.Figures?) {
         var record = TrafficRecord(
-            event, time: monotonicNanoseconds(), rate: self.plan.rate, connections: self.plan.minimumConnections)
+            event, time: MonotonicTime.now, rate: self.plan.rate, connections: self.plan.minimumConnections)
         record.due = figures?.due
         record.begun = figures?.begun
         self.history?.note(.traffic(record))
@@ -145,9 +145,9 @@ package struct TrafficRun: Sendable {
         let interval = self.presenceEvery.nanoseconds
         while true {
             // A round that takes longer leaves out those that would have begun meanwhile.
-            next += max(1, (monotonicNanoseconds() - next) / interval + 1) * interval
+            next += max(1, (MonotonicTime.now - next) / interval + 1) * interval
             guard await self.pause(until: next) else { return watch.counts }
-            let begin = monotonicNanoseconds()
+            let begin = MonotonicTime.now
             do {
                 self.history?.note(.presence(try await watch.ask().record))
             } catch {
@@ -156,7 +156,7 @@ package struct TrafficRun: Sendable {
                 self.history?.note(
                     .presence(
                         PresenceRecord(
-                            begin: begin, end: monotonicNanoseconds(), online: [], gone: [], failed: cause)))
+                            begin: begin, end: MonotonicTime.now, online: [], gone: [], failed: cause)))
             }
         }
     }
@@ -164,7 +164,7 @@ package struct TrafficRun: Sendable {
     private func tell(_ loop: NIOLoopBound<TrafficLoop>, since start: Int64, _ say: (String) -> Void) async {
         var seconds: Int64 = 5
         while await self.pause(until: start + seconds * 1_000_000_000) {
-            let elapsed = Duration.nanoseconds(monotonicNanoseconds() - start)
+            let elapsed = Duration.nanoseconds(MonotonicTime.now - start)
             guard
                 let progress = try? await loop.do({
                     Progress(elapsed: elapsed, figures: $0.figures, failed: $0.outcomes.failed)

@@ -133,6 +133,9 @@ struct WebSocketListenerTests {
             let client = try await Self.dialer.connect(
                 host: "localhost", port: bench.listener.port,
                 transport: .secureWebSocket(try certificates.client()), timeout: .seconds(20), server: nil)
+            // Until the CSM is there that comes before this answer, 1152 bytes are the most (RFC 8323 §5.3.1).
+            let first = try await client.send(Request(.post, path: ["x"]), timeout: .seconds(20))
+            #expect(first.payload == nil)
             let payload = ByteBuffer(repeating: 0x61, count: 20_000)
             let answer = try await client.send(
                 Request(.post, path: ["x"], payload: payload), timeout: .seconds(20))

@@ -35,22 +35,28 @@ package final class RouteMemory: Sendable {
 
     /// The route, unless it was looked up too long ago.
     package func route(of di: DeviceID, now: NIODeadline) -> Route? {
-        let (route, forgotten) = self.state.withLock { state -> (Route?, [DeviceID: Entry]) in
-            if let entry = state.young[di] { return (entry.until > now ? entry.route : nil, [:]) }
-            guard let entry = state.old.removeValue(forKey: di) else { return (nil, [:]) }
-            return (entry.until > now ? entry.route : nil, self.keep(entry, of: di, in: &state))
-        }
+        let (route, forgotten) = self.state.withLock { self.recall(di, now: now, in: &$0) }
         // What went is freed here, outside the lock.
         withExtendedLifetime(forgotten) {}
         return route
     }
 
+    private func recall(_ di: DeviceID, now: NIODeadline, in state: inout State) -> (Route?, [DeviceID: Entry]) {
+        if let entry = state.young[di] { return (entry.until > now ? entry.route : nil, [:]) }
+        guard let entry = state.old.removeValue(forKey: di) else { return (nil, [:]) }
+        return (entry.until > now ? entry.route : nil, self.keep(entry, of: di, in: &state))
+    }
+
     /// The route to send a request by, in the order of the calls; nil: it is on a detour from here on, and `rejoined`
     /// is to be called once it has been sent or answered.
     package func way(to di: DeviceID, now: NIODeadline) -> Route? {
-        if self.state.withLock({ $0.detours[di] == nil }), let route = self.route(of: di, now: now) { return route }
-        self.detour(di)
-        return nil
+        let (route, forgotten) = self.state.withLock { state in
+            let recalled = state.detours[di] == nil ? self.recall(di, now: now, in: &state) : (nil, [:])
+            if recalled.0 == nil { state.detours[di, default: 0] += 1 }
+            return recalled
+        }
+        withExtendedLifetime(forgotten) {}
+        return route
     }
 
     /// A request is on a detour.

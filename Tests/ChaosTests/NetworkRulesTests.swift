@@ -29,6 +29,10 @@ struct NetworkRulesTests {
                 --to-destination 10.91.2.2:5683
                 -A to-coap -p tcp -j DNAT --to-destination 10.91.3.2:5683
                 COMMIT
+                *mangle
+                :generations - [0:0]
+                -A generations -j CONNMARK --set-mark 1
+                COMMIT
                 *filter
                 :faults - [0:0]
                 COMMIT
@@ -75,6 +79,7 @@ struct NetworkRulesTests {
         rules.cuts = [.init(host: "10.91.1.2", address: "10.91.254.1")]
         rules.losses = ["10.91.2.2": 0.05]
         rules.resets = [.init(host: "10.91.3.2", port: 5683): 1]
+        rules.forgotten = [.init(host: "10.91.4.2", port: 5683): 2]
         let faults = rules.text.split(separator: "\n").filter { $0.hasPrefix("-A faults") }.map {
             $0.dropFirst("-A faults ".count)
         }
@@ -84,6 +89,10 @@ struct NetworkRulesTests {
             faults == [
                 "-s 10.91.1.2 -d 10.91.254.1 -j DROP",
                 "-s 10.91.254.1 -d 10.91.1.2 -j DROP",
+                "-s 10.91.4.2 -p tcp --sport 5683 -m connmark --mark 1 -j DROP",
+                "-s 10.91.4.2 -p tcp --sport 5683 -m connmark --mark 2 -j DROP",
+                "-d 10.91.4.2 -p tcp --dport 5683 -m connmark --mark 1 -j DROP",
+                "-d 10.91.4.2 -p tcp --dport 5683 -m connmark --mark 2 -j DROP",
                 "-s 10.91.3.2 -p tcp --sport 5683 \(reset) \(answer)",
                 "-s 10.91.3.2 -p tcp --dport 5683 \(reset) \(answer)",
                 "-d 10.91.3.2 -p tcp --sport 5683 \(reset) \(answer)",

@@ -48,6 +48,30 @@ extension CheckRule {
         }
     }
 
+    /// Which devices a pod has is written down before it comes to harm.
+    package static let bystanders = CheckRule(
+        "bystanders", "While one pod comes to harm and lives, requests to other pods' devices do not fail",
+        mayBeIdle: true
+    ) { history, finding in
+        let harmed = Set(
+            history.phases.indices.filter { RunPhase(rawValue: history.phases[$0].name)?.isOfOnePod ?? false })
+        var placed = Set<[Int]>()
+        for placement in history.placements { placed.insert([history.phase(at: placement.time), placement.device]) }
+        for request in history.requests {
+            let touched = request.phases.filter { !history.phases[$0].isPlanned }
+            guard !touched.isEmpty, touched.allSatisfy(harmed.contains),
+                !touched.contains(where: { placed.contains([$0, request.device]) })
+            else { continue }
+            finding.looked += 1
+            guard request.isFailed else { continue }
+            finding.add(
+                Violation(
+                    request, in: history,
+                    "\(request.verb) failed in \(history.phase(of: request)), though the device was at another pod: "
+                        + request.outcome))
+        }
+    }
+
     package static let offered = CheckRule("offered", "The load that was to be offered was offered") {
         history, finding in
         guard let begun = history.trafficBegun, let ended = history.trafficEnded else { return }

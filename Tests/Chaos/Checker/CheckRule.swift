@@ -80,7 +80,7 @@ package struct CheckRule: Sendable, CustomStringConvertible {
     }
 
     package static let all: [CheckRule] = [
-        .planned, .deserved, .once, .rightDevice, .undelivered, .register, .epochs, .presence, .movedOnly, .offered,
-        .allBack, .endedWell,
+        .planned, .deserved, .bystanders, .once, .rightDevice, .undelivered, .register, .epochs, .presence,
+        .movedOnly, .offered, .allBack, .endedWell,
     ]
 }

@@ -66,6 +66,11 @@ struct NetworkTrialCommand: AsyncParsableCommand {
             try await end()
             self.say("\(fault), ended: new", try await Asker(client, program, to: three.address, 7000, 1).answer())
         }
+        let forgotten = try Asker(client, program, to: three.address, 7000, 1)
+        _ = try await forgotten.answer()
+        try await network.forget(three, port: 7000)
+        self.say("forgotten: open", try await forgotten.askAgain())
+        self.say("forgotten: new", try await Asker(client, program, to: three.address, 7000, 1).answer())
         try await network.lose(0.05, at: three)
         self.say(
             "a twentieth lost", try await Asker(client, program, to: three.address, 7000, 50, patience: 30).answer())

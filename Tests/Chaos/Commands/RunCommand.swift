@@ -13,7 +13,7 @@ package struct RunCommand: AsyncParsableCommand {
             nobody may notice, 1 if somebody did, 2 if the run could not be finished or judged.
 
             PHASES
-            \(Phase.Name.allCases.map { "  \($0.rawValue)\($0.isPlanned ? "" : " (an accident)")" }
+            \(RunPhase.allCases.map { "  \($0.rawValue)\($0.isPlanned ? "" : " (an accident)")" }
                 .joined(separator: "\n"))
             """
     )
@@ -36,7 +36,9 @@ package struct RunCommand: AsyncParsableCommand {
             valueName: "count"))
     var reconnects: Int = 200
 
-    @Option(help: .init("Only these phases, in this order, with commas (default: all).", valueName: "names"))
+    @Option(
+        help: .init(
+            "Only these phases, in this order, with commas (default: all but the last two).", valueName: "names"))
     var phases: String?
 
     @Option(help: .init("Repeat the chances of an earlier run; each tells its own.", valueName: "number"))
@@ -59,10 +61,10 @@ package struct RunCommand: AsyncParsableCommand {
         _ = try self.chosenPhases()
     }
 
-    private func chosenPhases() throws -> [Phase.Name] {
-        guard let phases = self.phases else { return Phase.Name.allCases }
+    private func chosenPhases() throws -> [RunPhase] {
+        guard let phases = self.phases else { return RunPhase.usual }
         return try phases.split(separator: ",").map { word in
-            guard let name = Phase.Name(rawValue: String(word)) else {
+            guard let name = RunPhase(rawValue: String(word)) else {
                 throw ValidationError("There is no phase \"\(word)\"; --help lists them")
             }
             return name
@@ -78,14 +80,10 @@ package struct RunCommand: AsyncParsableCommand {
             throw ExitCode(2)
         }
         let here = FileManager.default.currentDirectoryPath
-        var plan = RunPlan(
-            place: place.hasPrefix("/") ? place : "\(here)/\(place)", products: Subprocess.products, seed: seed)
-        plan.devices = self.devices
-        plan.rate = Double(self.rate)
-        plan.pods = self.pods
-        plan.ramp = self.ramp
-        plan.reconnects = self.reconnects
-        plan.phases = try self.chosenPhases()
+        let plan = RunPlan(
+            devices: self.devices, rate: Double(self.rate), pods: self.pods, ramp: self.ramp,
+            reconnects: self.reconnects, phases: try self.chosenPhases(), seed: seed,
+            place: place.hasPrefix("/") ? place : "\(here)/\(place)", products: Subprocess.products)
         do {
             let run = try ChaosRun(plan) { writeToStandardOutput("\($0)\n") }
             writeToStandardOutput(

@@ -80,6 +80,7 @@ package actor Network {
     package func remove(_ host: Host) async throws {
         guard self.hosts.remove(host) != nil else { throw PeerError("there is no host \(host.name)") }
         self.rules.cuts = self.rules.cuts.filter { $0.host != host.address && $0.address != host.address }
+        self.rules.forgotten = self.rules.forgotten.filter { $0.key.host != host.address }
         self.forget(host)
         try await self.apply()
         try await Self.run(
@@ -149,7 +150,15 @@ package actor Network {
         try await self.apply()
     }
 
-    /// Ends losses and resets.
+    /// What is connected with this port of the host passes no more, in either direction, and neither end is told; what
+    /// connects from here on does.
+    package func forget(_ host: Host, port: Int) async throws {
+        self.rules.forgotten[.init(host: host.address, port: port)] = self.rules.generation
+        self.rules.generation += 1
+        try await self.apply()
+    }
+
+    /// Ends losses and resets. What is forgotten stays so.
     package func heal(_ host: Host) async throws {
         self.forget(host)
         try await self.apply()

@@ -7,7 +7,7 @@ struct NetworkRules: Sendable, Hashable {
         let address: String
     }
 
-    struct Reset: Sendable, Hashable {
+    struct Port: Sendable, Hashable {
         let host: String
         let port: Int
     }
@@ -17,7 +17,11 @@ struct NetworkRules: Sendable, Hashable {
     var cuts: Set<Cut> = []
     /// A host's address to the share of its packets that is lost.
     var losses: [String: Double] = [:]
-    var resets: [Reset: Double] = [:]
+    var resets: [Port: Double] = [:]
+    /// A connection bears the number that was current when it began.
+    var generation = 1
+    /// Ports whose connections up to this generation pass no more.
+    var forgotten: [Port: Int] = [:]
 
     /// Once, before anything else: the chains the kernel has of itself lead to ours.
     ///
@@ -29,6 +33,11 @@ struct NetworkRules: Sendable, Hashable {
         :services - [0:0]
         -A PREROUTING -j services
         -A OUTPUT -j services
+        COMMIT
+        *mangle
+        :generations - [0:0]
+        -A PREROUTING -p tcp -m connmark --mark 0 -j generations
+        -A OUTPUT -p tcp -m connmark --mark 0 -j generations
         COMMIT
         *filter
         :faults - [0:0]
@@ -43,7 +52,10 @@ struct NetworkRules: Sendable, Hashable {
         """
 
     var text: String {
-        let lines = ["*nat"] + self.services + ["COMMIT", "*filter", ":faults - [0:0]"] + self.faults + ["COMMIT"]
+        let generation = "-A generations -j CONNMARK --set-mark \(self.generation)"
+        let lines =
+            ["*nat"] + self.services + ["COMMIT", "*mangle", ":generations - [0:0]", generation]
+            + ["COMMIT", "*filter", ":faults - [0:0]"] + self.faults + ["COMMIT"]
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -77,6 +89,12 @@ struct NetworkRules: Sendable, Hashable {
                 "-A faults -s \(cut.address) -d \(cut.host) -j DROP",
             ]
         }
+        let forgotten = self.forgotten.sorted { ($0.key.host, $0.key.port) < ($1.key.host, $1.key.port) }
+            .flatMap { port, last in
+                ["-s \(port.host) -p tcp --sport", "-d \(port.host) -p tcp --dport"].flatMap { end in
+                    (1...last).map { "-A faults \(end) \(port.port) -m connmark --mark \($0) -j DROP" }
+                }
+            }
         // The router's own packets pass here as well, the resets of the rules below among them: those are not reset
         // again, which would only drop them.
         let resets = self.resets.sorted { ($0.key.host, $0.key.port) < ($1.key.host, $1.key.port) }
@@ -93,7 +111,7 @@ struct NetworkRules: Sendable, Hashable {
                 "-A faults \(end) -m statistic --mode random --probability \(Self.decimal(share)) -j DROP"
             }
         }
-        return cuts + resets + losses
+        return cuts + forgotten + resets + losses
     }
 
     /// Ten digits, as kube-proxy writes them; the kernel keeps 31 bits.

@@ -50,8 +50,10 @@ package struct ChaosRun: Sendable {
             try await cluster.isKnown(cluster.start(count, program))
             self.log.say("\(count) of \(program.rawValue) serve")
         }
-        let clients = RunClients(self.plan, cluster: cluster, host: try await network.host("clients"), log: self.log)
-        let schedule = Schedule(plan: self.plan, cluster: cluster, watch: watch, log: self.log)
+        let host = try await network.host("clients")
+        let clients = RunClients(self.plan, cluster: cluster, host: host, log: self.log)
+        let schedule = Schedule(
+            plan: self.plan, cluster: cluster, watch: watch, log: self.log, devicesAddress: host.address)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await clients.watch() }
             group.addTask { try await self.perform(schedule, clients) }

@@ -118,12 +118,12 @@ actor RunCluster {
     }
 
     /// Tells them to stop, all at once, and waits for their ends.
-    func stop(_ stopped: [RunProcess]) async throws {
+    func stop(_ stopped: some Sequence<RunProcess> & Sendable) async throws {
         for process in stopped {
             self.log.note(.stopping) { $0.process = process.name }
             process.signal(SIGTERM)
         }
-        await self.end(stopped, patience: self.plan.drain.patience)
+        await self.end(Array(stopped), patience: self.plan.drain.patience)
     }
 
     /// Kills them, all at once.
@@ -176,14 +176,20 @@ actor RunCluster {
         try await Patience.pass(.seconds(time))
     }
 
-    func cut(_ process: RunProcess) async throws {
-        try await self.network.cut(process.host, from: self.redis.address)
+    func cut(_ process: RunProcess, from addresses: [String]) async throws {
+        for address in addresses { try await self.network.cut(process.host, from: address) }
         self.log.note(.cut) { $0.process = process.name }
     }
 
-    func mend(_ process: RunProcess) async throws {
-        try await self.network.mend(process.host, self.redis.address)
+    func mend(_ process: RunProcess, _ addresses: [String]) async throws {
+        for address in addresses { try await self.network.mend(process.host, address) }
         self.log.note(.mended) { $0.process = process.name }
+    }
+
+    /// From here on what is connected with it passes no more.
+    func forget(_ process: RunProcess) async throws {
+        try await self.network.forget(process.host, port: process.program.port)
+        self.log.note(.cut) { $0.process = process.name }
     }
 
     func lose(_ share: Double, at process: RunProcess) async throws {

@@ -1,17 +1,17 @@
 /// How large a run is, and what it is made of.
 package struct RunPlan: Sendable {
-    package var devices = 2000
+    package var devices: Int
     /// Requests a second.
-    package var rate = 300.0
-    package var pods = 2
+    package var rate: Double
+    package var pods: Int
     package var northbounds = 2
     package var registries = 2
     /// Devices that begin in a second.
-    package var ramp = 200
+    package var ramp: Int
     /// Devices a second that pods which stop may ask to connect anew: what the rest of this machine takes.
-    package var reconnects = 200
+    package var reconnects: Int
     /// What happens, in this order.
-    package var phases: [Phase.Name] = Phase.Name.allCases
+    package var phases: [RunPhase]
     /// For everything that is left to chance.
     package var seed: UInt64
     /// The folder of this run.
@@ -19,10 +19,19 @@ package struct RunPlan: Sendable {
     /// The folder with `coap-gateway`, `mock-device` and `chaos`.
     package var products: String
 
-    package init(place: String, products: String, seed: UInt64) {
+    package init(
+        devices: Int, rate: Double, pods: Int, ramp: Int, reconnects: Int, phases: [RunPhase], seed: UInt64,
+        place: String, products: String
+    ) {
+        self.devices = devices
+        self.rate = rate
+        self.pods = pods
+        self.ramp = ramp
+        self.reconnects = reconnects
+        self.phases = phases
+        self.seed = seed
         self.place = place
         self.products = products
-        self.seed = seed
     }
 
     /// One fleet of the run: a process with devices of one kind.
@@ -75,44 +84,4 @@ package struct RunPlan: Sendable {
 
     /// Connections that are open at all times, to the one address that the clients know.
     var connections: Int { max(64, Int(self.rate) / 10) }
-}
-
-/// Something that is done to the cluster.
-package enum Phase {
-    package enum Name: String, Sendable, CaseIterable {
-        /// Nothing: for comparison, and until sessions are old enough to be moved.
-        case steady
-        /// Twice as many pods.
-        case double
-        /// All pods are replaced at once, as a Deployment with `maxSurge: 100 %` does.
-        case roll
-        case rollNorthbound = "roll-northbound"
-        case rollRegistry = "roll-registry"
-        /// SIGKILL, and a new pod in its place.
-        case kill
-        /// SIGKILL to all pods at once, and as many new ones.
-        case storm
-        /// A pod stands still for longer than its lease.
-        case freeze
-        /// Redis forgets everything.
-        case redisEmpty = "redis-empty"
-        /// The database answers nothing for a while.
-        case mysqlStall = "mysql-stall"
-        /// A pod does not reach Redis, and everybody else.
-        case cut
-        /// A pod's network loses every tenth packet, then breaks connections.
-        case weather
-        /// Half as many pods.
-        case halve
-        /// Nothing: all is as it was.
-        case calm
-
-        /// Nobody may notice.
-        package var isPlanned: Bool {
-            switch self {
-            case .steady, .double, .roll, .rollNorthbound, .rollRegistry, .halve, .calm: true
-            case .kill, .storm, .freeze, .redisEmpty, .mysqlStall, .cut, .weather: false
-            }
-        }
-    }
 }

@@ -62,8 +62,6 @@ package final class RunProcess: Sendable {
                 + host.command(words), environment: environment)
     }
 
-    var pid: pid_t { self.process.pid }
-
     var admin: HTTPTestClient { HTTPTestClient(host: self.host.address, port: Self.adminPort) }
 
     func signal(_ number: Int32) {

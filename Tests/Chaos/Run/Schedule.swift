@@ -6,6 +6,8 @@ struct Schedule {
     let cluster: RunCluster
     let watch: SessionWatch
     let log: RunLog
+    /// Whence devices come.
+    let devicesAddress: String
 
     /// The whole of a run's changes.
     func run() async throws {
@@ -67,15 +69,15 @@ struct Schedule {
         return since - begun
     }
 
-    private func perform(_ phase: Phase.Name) async throws {
+    private func perform(_ phase: RunPhase) async throws {
         switch phase {
         // A session is moved for balance when it is a minute old.
         case .steady: try await Patience.pass(.seconds(60))
         case .calm: try await Patience.pass(.seconds(15))
-        case .double: try await self.double()
-        case .halve:
-            let pods = await self.cluster.running(.coapInterface)
-            try await self.cluster.stop(Array(pods.prefix(pods.count / 2)))
+        case .double: try await self.grow(to: self.cluster.running(.coapInterface).count * 2, in: phase)
+        case .toEight: try await self.grow(to: 8, in: phase)
+        case .halve: try await self.shrink(to: (self.cluster.running(.coapInterface).count + 1) / 2)
+        case .toTwo: try await self.shrink(to: 2)
         case .roll: try await self.roll(.coapInterface)
         case .rollNorthbound: try await self.roll(.northbound)
         case .rollRegistry: try await self.roll(.registry)
@@ -94,27 +96,42 @@ struct Schedule {
         case .mysqlStall:
             try await self.cluster.stallDatabase(for: 10)
             try await Patience.pass(.seconds(5))
-        case .cut:
-            let pod = try await self.victim()
-            try await self.cluster.cut(pod)
-            try await Patience.pass(.seconds(20))
-            try await self.cluster.mend(pod)
-            try await Patience.pass(.seconds(5))
+        case .cut: try await self.cut(from: [self.cluster.redis.address])
+        case .cutPeers:
+            let peers = await self.cluster.running(.northbound) + self.cluster.running(.coapInterface).dropFirst()
+            try await self.cut(from: peers.map(\.host.address))
+        case .cutDevices: try await self.cut(from: [self.devicesAddress])
+        case .natForgets: try await self.cluster.forget(self.victim())
         case .weather: try await self.weather()
         }
     }
 
-    private func double() async throws {
+    /// Until sessions are even over so many pods.
+    private func grow(to count: Int, in phase: RunPhase) async throws {
         let before = await self.cluster.running(.coapInterface).count
-        try await self.cluster.start(before, .coapInterface)
-        let took = try await self.wait("sessions are even over \(before * 2) pods", within: .seconds(300)) {
-            await self.watch.isEven(over: before * 2)
+        try await self.cluster.start(max(0, count - before), .coapInterface)
+        let took = try await self.wait("sessions are even over \(count) pods", within: .seconds(300)) {
+            await self.watch.isEven(over: count)
         }
         self.log.note(.even) {
-            $0.phase = Phase.Name.double.rawValue
+            $0.phase = phase.rawValue
             $0.count = Int(took / .seconds(1))
         }
-        self.log.say("even over \(before * 2) pods after \(Int(took / .seconds(1))) s")
+        self.log.say("even over \(count) pods after \(Int(took / .seconds(1))) s")
+    }
+
+    /// Stops those that have been there longest.
+    private func shrink(to count: Int) async throws {
+        try await self.cluster.stop(self.cluster.running(.coapInterface).dropLast(count))
+    }
+
+    /// For 20 s a pod and these addresses do not reach each other.
+    private func cut(from addresses: [String]) async throws {
+        let pod = try await self.victim()
+        try await self.cluster.cut(pod, from: addresses)
+        try await Patience.pass(.seconds(20))
+        try await self.cluster.mend(pod, addresses)
+        try await Patience.pass(.seconds(5))
     }
 
     /// As a Deployment with `maxSurge: 100 %` and `minReadySeconds: 10` does: all new ones first, then all old ones go.
@@ -133,7 +150,7 @@ struct Schedule {
         try await self.cluster.isKnown(self.cluster.start(old.count, .coapInterface))
         let took = try await self.recovered()
         self.log.note(.back) {
-            $0.phase = Phase.Name.storm.rawValue
+            $0.phase = RunPhase.storm.rawValue
             $0.count = Int(took / .seconds(1))
         }
         self.log.say("all are back \(Int(took / .seconds(1))) s after the new pods were known")

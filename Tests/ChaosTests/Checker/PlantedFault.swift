@@ -115,6 +115,11 @@ struct PlantedFault: Sendable, CustomTestStringConvertible {
             ask.answer = .problem(502, "/errors#outcome-unknown")
             $0.asks.append(ask)
         },
+        PlantedFault("a pod stands still, and a request to another pod's device fails", [.bystanders]) {
+            $0.asks.append(.refused("GET", "lamp-4", at: 61.25, 429, "/errors#too-many-in-flight"))
+        } neighbour: {
+            $0.asks.append(.refused("GET", "lamp-3", at: 61.25, 429, "/errors#too-many-in-flight"))
+        },
         PlantedFault("the load that was to be offered was not reached", [.offered]) {
             $0.waiting = 4
         } neighbour: {

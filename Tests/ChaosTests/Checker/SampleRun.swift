@@ -12,7 +12,7 @@ import TestSupport
 ///     20       roll, planned    pod-3 starts, pod-1 is told to stop; its lamps get a Release and are away from 22 to
 ///                               25; who asks them waits that long; pod-1 ends with status 0
 ///     40       kill, unplanned  pod-2 is killed at 41; its lamps are at pod-3 from 44; who asks them meanwhile fails
-///     60       freeze           unplanned
+///     60       freeze, unplanned pod-3 stands still for a moment; lamp-4 is called another pod's
 ///     70       calm, planned
 ///     90       over
 struct SampleRun {
@@ -143,6 +143,7 @@ struct SampleRun {
         self.say(.stopping, at: 21, "pod-1")
         self.say(.ended, at: 28, "pod-1") { $0.status = 0 }
         for lamp in Self.lamps { self.say(.placed, at: 40, lamp < "lamp-3" ? "pod-3" : "pod-2") { $0.di = lamp } }
+        for lamp in Self.lamps.dropLast() { self.say(.placed, at: 60.1, "pod-3") { $0.di = lamp } }
         self.say(.killed, at: 41, "pod-2")
         self.say(.ended, at: 41.1, "pod-2") { $0.status = 9 }
     }

@@ -86,7 +86,7 @@ final class DeviceConnection: ConnectionDelegate {
         self.record(id, response: nil)
     }
 
-    func connectionReleased() {
+    func connectionReleased(to alternativeAddresses: [String]) {
         // The device is going; until it has, requests for it come back as undelivered, from the connection itself.
         guard let session = self.machine.session else { return }
         self.context.routes.mark(session.di, pod: self.context.keeper.pod, epoch: session.epoch, as: .moving)

@@ -163,7 +163,7 @@ private final class ResponderDelegate: ConnectionDelegate {
         self.observations?.cancelled(id)
     }
 
-    func connectionReleased() {}
+    func connectionReleased(to alternativeAddresses: [String]) {}
 
     func connectionIgnored(_ message: IgnoredMessage) {}
 

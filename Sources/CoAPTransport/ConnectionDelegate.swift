@@ -18,9 +18,8 @@ package protocol ConnectionDelegate: AnyObject {
     /// The peer does not observe any more what this request registered: it said so, or registered anew under the same
     /// token. Answers to it are ignored from here on.
     func connectionCancelled(_ id: IncomingID)
-    /// The peer sent a Release and will be closed once nothing is in flight.
-    func connectionReleased()
-    /// The same, with the addresses that its Release names, `host:port` as it says (RFC 8323 §5.5).
+    /// The peer sent a Release and will be closed once nothing is in flight; with the addresses that it names,
+    /// `host:port` as it says (RFC 8323 §5.5).
     func connectionReleased(to alternativeAddresses: [String])
     /// A request was answered before anybody looked at its resource: its options are wrong, or too many are under way.
     func connectionRefused(with code: Code)
@@ -32,7 +31,6 @@ package protocol ConnectionDelegate: AnyObject {
 }
 
 extension ConnectionDelegate {
-    package func connectionReleased(to alternativeAddresses: [String]) { self.connectionReleased() }
     package func connectionSecured(with certificate: PeerCertificate?) {}
     package func connectionCancelled(_ id: IncomingID) {}
     package func connectionRefused(with code: Code) {}

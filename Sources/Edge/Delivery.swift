@@ -13,6 +13,10 @@ struct Delivery: Sendable {
     /// The event loop it came to the edge on; nil if none. It is sent from there, since each has connections of its own
     /// to other pods: what one client sent over one connection stays in its order.
     var origin: (any EventLoop)?
+    /// The name of the pod it is at and counts as in flight.
+    var pod: String?
+    /// It counts among those that wait.
+    var isWaiting = false
     /// Which observation it registers; nil if it is answered once.
     var observation: UInt64?
     var answer: @Sendable (Response) -> Void

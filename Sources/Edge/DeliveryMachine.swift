@@ -240,9 +240,9 @@ package struct DeliveryMachine: Sendable {
         }
     }
 
-    /// There is no room to wait in.
-    package mutating func turnedAway() -> Response {
-        self.end(self.first ?? .noRoom(self.di))
+    /// There is no room, to wait in or at the pod.
+    package mutating func turnedAway(_ response: Response? = nil) -> Response {
+        self.end(self.first ?? response ?? .noRoom(self.di))
     }
 
     /// Waiting makes no sense any more.

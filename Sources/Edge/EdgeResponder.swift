@@ -105,7 +105,7 @@ package struct EdgeResponder: Responder {
         case .isFull:
             return .refused(.overloaded())
         case .ownerIsFull:
-            return .refused(.tooManyInFlight(self.limits.inFlightPerOwner))
+            return .refused(.tooManyInFlight(self.limits))
         case .admitted(let number):
             let now = self.eventLoop.now
             let allowed = request.options.deadlineMilliseconds.map { TimeAmount.milliseconds(Int64($0)) }
@@ -162,11 +162,16 @@ extension EdgeResponder {
     }
 
     private func send(_ delivery: Delivery, _ attempt: DeliveryMachine.Attempt) {
+        var delivery = delivery
         var request = delivery.request
         request.options.fence = Fence(epoch: attempt.epoch, uid: delivery.uid)
         request.options.deadlineMilliseconds = attempt.milliseconds
         if let id = delivery.observation { return self.register(id, request, delivery, attempt) }
-        self.pods.deliver(request, to: attempt.pod) { response in
+        guard self.admission.enter(delivery.uid, pod: attempt.pod.name) else {
+            return self.finish(delivery, delivery.machine.turnedAway(.tooManyAtOnePod(self.limits)))
+        }
+        delivery.pod = attempt.pod.name
+        self.pods.deliver(request, to: attempt.pod) { [delivery] response in
             self.answered(delivery, attempt, response)
         }
     }
@@ -187,6 +192,13 @@ extension EdgeResponder {
     }
 
     private func lookUp(_ delivery: Delivery) {
+        var delivery = delivery
+        if let pod = delivery.pod { self.admission.leave(delivery.uid, pod: pod) }
+        delivery.pod = nil
+        self.wait(delivery)
+    }
+
+    private func wait(_ delivery: Delivery) {
         self.eventLoop.execute {
             let now = self.eventLoop.now
             let route = self.memory.route(of: delivery.di, now: now)
@@ -263,7 +275,7 @@ extension EdgeResponder {
     /// The one way out.
     private func finish(_ delivery: Delivery, _ response: Response) {
         // An observation goes on; what it holds is let go in its own time.
-        if delivery.observation == nil { self.admission.release(delivery.uid) }
+        if delivery.observation == nil { self.admission.release(delivery.uid, pod: delivery.pod) }
         delivery.answer(response)
     }
 }

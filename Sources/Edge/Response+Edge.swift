@@ -38,10 +38,21 @@ extension Response {
         .edge(.serviceUnavailable, .overloaded, "too many requests are in flight here", maxAge: 1)
     }
 
+    static func tooManyInFlight(_ limits: EdgeLimits) -> Response {
+        .tooManyRequests("more than \(limits.inFlightPerOwner) requests of one owner are in flight")
+    }
+
+    static func tooManyAtOnePod(_ limits: EdgeLimits) -> Response {
+        .tooManyRequests("more than \(limits.inFlightPerOwnerAndPod) requests of one owner are in flight at one pod")
+    }
+
+    static func tooManyWaiting(_ limits: EdgeLimits) -> Response {
+        .tooManyRequests("more than \(limits.waitersPerOwner) requests of one owner wait for devices to connect")
+    }
+
     /// RFC 8516 §3: 4.29 with Max-Age as the time to wait.
-    static func tooManyInFlight(_ maximum: Int) -> Response {
-        .edge(
-            .tooManyRequests, .tooManyInFlight, "more than \(maximum) requests of one owner are in flight", maxAge: 1)
+    private static func tooManyRequests(_ text: String) -> Response {
+        .edge(.tooManyRequests, .tooManyInFlight, text, maxAge: 1)
     }
 
     /// Another code and text, still marked as not the device's own answer.

@@ -40,6 +40,8 @@ final class WaitingRoom {
     private let limits: EdgeLimits
     private var queues: [DeviceID: Queue] = [:]
     private(set) var bytes = 0
+    /// Those who wait, by owner; without those that register an observation, of which there are so many anyway.
+    private var waiting: [String: Int] = [:]
     private var isClosed = false
 
     init(limits: EdgeLimits) {
@@ -128,7 +130,7 @@ final class WaitingRoom {
             case .goOn:
                 staying.append(delivery)
             case .answer(let response):
-                self.bytes -= delivery.size
+                self.leave(&delivery)
                 steps.append(.answer(delivery, response))
             }
         }
@@ -151,7 +153,7 @@ final class WaitingRoom {
             // What is being looked up may still turn out to be live.
             guard queue.asking == nil else { continue }
             for var delivery in queue.deliveries {
-                self.bytes -= delivery.size
+                self.leave(&delivery)
                 let response = delivery.machine.cutShort()
                 steps.append(.answer(delivery, response))
             }
@@ -171,7 +173,6 @@ final class WaitingRoom {
         var isBetween = false
         var held: (pace: DeliveryMachine.Pace, uid: String)?
         for var delivery in queue.deliveries {
-            let size = delivery.size
             let action: DeliveryMachine.FoundAction
             if let held, held.uid == delivery.uid {
                 // Who comes later does not overtake who waits. Another's request is another's: whose device it is
@@ -182,33 +183,58 @@ final class WaitingRoom {
             }
             // Without a store there is nothing to wait for.
             if case .wait(let pace) = action, case .route = found { held = (pace, delivery.uid) }
+            let step: Step
             switch action {
             case .send(let attempt):
-                steps.append(.send(delivery, attempt))
+                self.leave(&delivery)
+                step = .send(delivery, attempt)
             case .answer(let response):
-                steps.append(.answer(delivery, response))
+                self.leave(&delivery)
+                step = .answer(delivery, response)
             case .explain(let response):
-                steps.append(.explain(delivery, response))
-            case .wait where self.isClosed:
-                let response = delivery.machine.cutShort()
-                steps.append(.answer(delivery, response))
-            case .wait where staying.count >= self.limits.waitersPerDevice:
-                let response = delivery.machine.turnedAway()
-                steps.append(.answer(delivery, response))
-            case .wait(.betweenPods):
-                isBetween = true
-                staying.append(delivery)
-                continue
-            case .wait(.settling(let pause)):
-                let look = now + TimeAmount(pause)
-                queue.nextLook = min(queue.nextLook ?? look, look)
+                self.leave(&delivery)
+                step = .explain(delivery, response)
+            case .wait(let pace):
+                if let refusal = self.refusal(of: &delivery, staying: staying.count) {
+                    self.leave(&delivery)
+                    step = .answer(delivery, refusal)
+                    break
+                }
+                switch pace {
+                case .betweenPods:
+                    isBetween = true
+                case .settling(let pause):
+                    let look = now + TimeAmount(pause)
+                    queue.nextLook = min(queue.nextLook ?? look, look)
+                }
                 staying.append(delivery)
                 continue
             }
-            self.bytes -= size
+            steps.append(step)
         }
         queue.deliveries = staying
         return isBetween
+    }
+
+    /// It would wait. Why it may not; nil: it does.
+    private func refusal(of delivery: inout Delivery, staying: Int) -> Response? {
+        if self.isClosed { return delivery.machine.cutShort() }
+        guard staying < self.limits.waitersPerDevice else { return delivery.machine.turnedAway() }
+        guard !delivery.isWaiting, delivery.observation == nil else { return nil }
+        guard self.waiting[delivery.uid, default: 0] < self.limits.waitersPerOwner else {
+            return delivery.machine.turnedAway(.tooManyWaiting(self.limits))
+        }
+        self.waiting[delivery.uid, default: 0] += 1
+        delivery.isWaiting = true
+        return nil
+    }
+
+    private func leave(_ delivery: inout Delivery) {
+        self.bytes -= delivery.size
+        guard delivery.isWaiting else { return }
+        delivery.isWaiting = false
+        let left = self.waiting[delivery.uid, default: 1] - 1
+        self.waiting[delivery.uid] = left > 0 ? left : nil
     }
 
     private func keep(_ queue: Queue, of di: DeviceID, _ now: NIODeadline, _ steps: inout [Step]) {

@@ -140,7 +140,7 @@ final class HopAcceptor: ConnectionDelegate {
         self.observations?.cancelled(id)
     }
 
-    func connectionReleased() {}
+    func connectionReleased(to alternativeAddresses: [String]) {}
 
     func connectionIgnored(_ message: IgnoredMessage) {}
 

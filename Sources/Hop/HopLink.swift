@@ -296,7 +296,7 @@ private final class Attempt: ConnectionDelegate {
         self.connection?.respond(to: id, with: Response(.notFound, diagnostic: "this side serves no resources"))
     }
 
-    func connectionReleased() {
+    func connectionReleased(to alternativeAddresses: [String]) {
         if self.connection != nil { self.link.connectionReleased() }
     }
 

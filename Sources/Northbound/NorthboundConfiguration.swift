@@ -55,7 +55,7 @@ package struct NorthboundConfiguration: Sendable {
         idleTimeout: Duration = .seconds(60),
         bodyTimeout: Duration = .seconds(20),
         maximumConnections: Int = 20_000,
-        maximumInFlightPerOwner: Int = 256,
+        maximumInFlightPerOwner: Int = 1024,
         maximumInFlight: Int = 10_000,
         registrationBurst: Int = 20,
         wrongDeviceBurst: Int = 60,

@@ -46,7 +46,7 @@ struct TrafficRunTests {
     }
 
     private static func run(
-        _ plan: TrafficPlan, port: Int, for duration: Duration = .milliseconds(400),
+        _ plan: TrafficPlan, port: Int, for duration: Duration? = .milliseconds(400),
         presenceEvery: Duration = .milliseconds(100)
     ) async throws -> Outcome {
         let path = NSTemporaryDirectory() + "traffic-\(UUID().uuidString)"
@@ -251,6 +251,7 @@ struct TrafficRunTests {
     @Test("Presence is told once in full, then what has changed, over pages and users; a failed round says why")
     func presence() async throws {
         let rounds = Mutex(0)
+        let (begun, beginning) = AsyncStream.makeStream(of: Int.self)
         try await TrafficServer.with { question in
             guard question.isDevices else { return .answer(Self.light(question)) }
             if question.token == "Bearer tb" { return Self.devices([("b-1", "unknown")]) }
@@ -259,11 +260,18 @@ struct TrafficRunTests {
                 rounds += 1
                 return rounds
             }
+            beginning.yield(round)
             if round == 2 { return .answer("{}", status: 503) }
             return Self.devices([("a-1", round < 4 ? "online" : "offline")], next: "c1")
         } _: { server in
-            let outcome = try await Self.run(
-                Self.plan(rate: 10), port: server.port, for: .milliseconds(900), presenceEvery: .milliseconds(100))
+            let port = server.port
+            let run = Task {
+                try await Self.run(Self.plan(rate: 10), port: port, for: nil, presenceEvery: .milliseconds(50))
+            }
+            // When the sixth begins, five are over.
+            for await round in begun where round == 6 { break }
+            run.cancel()
+            let outcome = try await run.value
             let lines = outcome.history.presence
             try #require(lines.count >= 5)
             #expect(lines[0].online == ["a-1", "a-2"])

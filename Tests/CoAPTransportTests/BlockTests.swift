@@ -149,7 +149,7 @@ struct BlockTests {
     private final class Silent: ConnectionDelegate {
         func connectionOpened(_ connection: CoAPConnection) {}
         func connectionReceived(_ request: Request, id: IncomingID) {}
-        func connectionReleased() {}
+        func connectionReleased(to alternativeAddresses: [String]) {}
         func connectionIgnored(_ message: IgnoredMessage) {}
         func connectionEnded(_ end: ConnectionEnd) {}
     }

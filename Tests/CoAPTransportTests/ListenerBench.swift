@@ -134,7 +134,7 @@ private final class ReportingDelegate: ConnectionDelegate {
         if let connection = self.connection { self.handling(connection, request, id) }
     }
 
-    func connectionReleased() { self.events.yield(.released) }
+    func connectionReleased(to alternativeAddresses: [String]) { self.events.yield(.released) }
 
     func connectionIgnored(_ message: IgnoredMessage) { self.events.yield(.ignored(message)) }
 

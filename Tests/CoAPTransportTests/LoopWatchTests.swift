@@ -131,7 +131,7 @@ struct LoopWatchTests {
 
         func connectionOpened(_ connection: CoAPConnection) {}
         func connectionReceived(_ request: Request, id: IncomingID) { self.requests.add(1, ordering: .relaxed) }
-        func connectionReleased() {}
+        func connectionReleased(to alternativeAddresses: [String]) {}
         func connectionIgnored(_ message: IgnoredMessage) {}
         func connectionEnded(_ end: ConnectionEnd) {}
     }

@@ -375,7 +375,7 @@ private final class ServingDelegate: ConnectionDelegate {
     }
 
     func connectionCancelled(_ id: IncomingID) { self.observations?.cancelled(id) }
-    func connectionReleased() {}
+    func connectionReleased(to alternativeAddresses: [String]) {}
     func connectionIgnored(_ message: IgnoredMessage) {}
 
     func connectionEnded(_ end: ConnectionEnd) {

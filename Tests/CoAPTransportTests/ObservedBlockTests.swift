@@ -246,7 +246,7 @@ struct ObservedBlockTests {
         }
 
         func connectionCancelled(_ id: IncomingID) { self.cancelled += 1 }
-        func connectionReleased() {}
+        func connectionReleased(to alternativeAddresses: [String]) {}
         func connectionIgnored(_ message: IgnoredMessage) {}
         func connectionEnded(_ end: ConnectionEnd) { self.connection = nil }
     }

@@ -138,7 +138,7 @@ private final class HeaderFirst: ChannelInboundHandler {
 private final class Silent: ConnectionDelegate {
     func connectionOpened(_ connection: CoAPConnection) {}
     func connectionReceived(_ request: Request, id: IncomingID) {}
-    func connectionReleased() {}
+    func connectionReleased(to alternativeAddresses: [String]) {}
     func connectionIgnored(_ message: IgnoredMessage) {}
     func connectionEnded(_ end: ConnectionEnd) {}
 }

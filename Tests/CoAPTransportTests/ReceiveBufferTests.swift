@@ -15,7 +15,7 @@ struct ReceiveBufferTests {
 
         func connectionOpened(_ connection: CoAPConnection) {}
         func connectionReceived(_ request: Request, id: IncomingID) { self.received += 1 }
-        func connectionReleased() {}
+        func connectionReleased(to alternativeAddresses: [String]) {}
         func connectionRefused(with code: Code) { self.refused.append(code) }
         func connectionIgnored(_ message: IgnoredMessage) {}
         func connectionEnded(_ end: ConnectionEnd) { self.end = end }

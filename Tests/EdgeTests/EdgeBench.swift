@@ -48,9 +48,9 @@ struct EdgeBench {
 
     /// The lamp, or another device, signs in.
     @discardableResult
-    func claim(_ pod: Pod, uid: String = "alice") throws -> UInt64 {
+    func claim(_ pod: Pod, uid: String = "alice", of di: DeviceID? = nil) throws -> UInt64 {
         let epoch = Box<UInt64>(0)
-        self.routes.claim(self.lamp, uid: try UserID(uid), pod: pod, floor: 0, replacing: nil) { result in
+        self.routes.claim(di ?? self.lamp, uid: try UserID(uid), pod: pod, floor: 0, replacing: nil) { result in
             if case .success(.claimed(let claim)) = result { epoch.value = claim.route.epoch }
         }
         return epoch.value
@@ -60,11 +60,12 @@ struct EdgeBench {
         self.routes.mark(self.lamp, pod: pod, epoch: epoch, as: state)
     }
 
-    /// A request to the lamp on behalf of alice.
+    /// A request to the lamp, or another device, on behalf of alice.
     static func request(
-        _ method: Code = .get, _ path: String..., queries: [String] = [], deadline: UInt32? = nil, uid: String = "alice"
+        _ method: Code = .get, _ path: String..., queries: [String] = [], deadline: UInt32? = nil,
+        uid: String = "alice", of di: String = "lamp"
     ) -> Request {
-        var request = Request(method, path: ["lamp"] + path, queries: queries)
+        var request = Request(method, path: [di] + path, queries: queries)
         request.options.fence = Fence(uid: uid)
         request.options.requestID = "r-1"
         request.options.deadlineMilliseconds = deadline

@@ -1,3 +1,4 @@
+import Cloud
 import CoAP
 import NIOCore
 import Testing
@@ -23,6 +24,59 @@ struct EdgeLimitsTests {
         #expect(bench.edge.inFlight == 0)
         await bench.begin("258")
         #expect(bench.edge.inFlight == 1)
+    }
+
+    @Test("A pod that does not answer takes the places of its own devices; who owns them reaches the others")
+    func silentPod() async throws {
+        let silent = ScriptedResponder(.hold)
+        let bench = try EdgeBench(silent)
+        bench.pods[EdgeBench.elsewhere.name] = ScriptedResponder(.answer(.on))
+        try bench.claim(EdgeBench.elsewhere, of: DeviceID("oven"))
+        for number in 1...257 { await bench.begin("\(number)") }
+        #expect(bench.answers.names == ["257"])
+        #expect(await bench.ask(EdgeBench.request(.get, "heat", of: "oven")) == .on)
+        silent.release(.on)
+        await bench.run()
+        #expect(bench.edge.inFlight == 0)
+        #expect(await bench.ask() == nil)
+        silent.release(.on)
+        await bench.run()
+        #expect(bench.edge.admission.owners == 0)
+    }
+
+    @Test("Who waits for devices between two pods takes no place of those that are connected")
+    func waiting() async throws {
+        var limits = EdgeLimits()
+        limits.waitersPerOwner = 3
+        let bench = try EdgeBench(ScriptedResponder(.answer(.on)), limits: limits)
+        var epochs: [DeviceID: UInt64] = [:]
+        for name in ["oven", "fan", "hob", "door"] {
+            let di = try DeviceID(name)
+            epochs[di] = try bench.claim(EdgeBench.home, of: di)
+        }
+        for (di, epoch) in epochs { bench.routes.mark(di, pod: EdgeBench.home, epoch: epoch, as: .moving) }
+        for name in ["oven", "fan", "hob", "door"] { await bench.begin(name, EdgeBench.request(.get, of: name)) }
+        #expect(bench.answers.names == ["door"])
+        #expect(bench.answers["door"]?.options.undelivered == .tooManyInFlight)
+        #expect(await bench.ask() == .on)
+        // It is back, and its request has left the waiting ones.
+        try bench.claim(EdgeBench.home, of: DeviceID("oven"))
+        await bench.run()
+        #expect(bench.answers["oven"] == .on)
+        await bench.begin("door again", EdgeBench.request(.get, of: "door"))
+        #expect(bench.answers["door again"] == nil)
+        bench.edge.stopWaiting()
+        await bench.run()
+        #expect(bench.edge.admission.owners == 0)
+    }
+
+    @Test("An owner has as many in flight at all pods together as one may have")
+    func altogether() async throws {
+        var limits = EdgeLimits()
+        limits.inFlightPerOwner = 3
+        let bench = try EdgeBench(ScriptedResponder(.hold), limits: limits)
+        for name in ["a", "b", "c"] { await bench.begin(name) }
+        #expect(await bench.ask()?.options.undelivered == .tooManyInFlight)
     }
 
     @Test("An edge that has as many in flight as it takes says 5.03 to everybody")
@@ -55,6 +109,26 @@ struct EdgeLimitsTests {
         // Our own mistake, and harmless.
         admission.release("alice")
         #expect(admission.count == 0)
+    }
+
+    @Test("What is at a pod is counted by owner and pod, and leaves no trace")
+    func atPods() {
+        let admission = Admission(maximum: 9, perOwner: 9, perOwnerAndPod: 2)
+        for _ in 1...4 { _ = admission.admit("alice") }
+        _ = admission.admit("bob")
+        for _ in 1...2 { #expect(admission.enter("alice", pod: "a")) }
+        #expect(!admission.enter("alice", pod: "a"))
+        #expect(admission.enter("bob", pod: "a"))
+        #expect(admission.enter("alice", pod: "b"))
+        admission.release("alice", pod: "a")
+        #expect(admission.enter("alice", pod: "a"))
+        #expect(!admission.enter("alice", pod: "a"))
+        admission.leave("alice", pod: "a")
+        #expect(admission.enter("alice", pod: "a"))
+        for pod in ["a", "a", "b"] { admission.release("alice", pod: pod) }
+        admission.release("bob", pod: "a")
+        #expect(admission.owners == 0)
+        #expect(!admission.enter("alice", pod: "a"), "nobody was admitted")
     }
 
     @Test("RFC 8768 §3: Hop-Limit is counted down, 16 where there was none, and ends a request that had its last hop")

@@ -25,6 +25,7 @@ struct ExactlyOnceTests {
         let held = pods.map { _ in ScriptedResponder(.hold) }
         var limits = EdgeLimits()
         (limits.inFlight, limits.inFlightPerOwner, limits.waitersPerDevice) = (20, 12, 4)
+        limits.inFlightPerOwnerAndPod = 8
         let bench = try EdgeBench(
             held[0], owner: "alice", isSignedIn: Bool.random(using: &random),
             localPod: Bool.random(using: &random) ? pods[0] : nil, limits: limits)
@@ -65,6 +66,7 @@ struct ExactlyOnceTests {
         #expect(bench.answers.names.count == asked, "round \(round)")
         #expect(Set(bench.answers.names).count == asked)
         #expect(bench.edge.inFlight == 0)
+        #expect(bench.edge.admission.owners == 0)
         for (_, request) in bench.pods.log {
             #expect((1...8000).contains(request.options.deadlineMilliseconds ?? 0))
             #expect(request.options.fence?.uid != nil)

@@ -68,7 +68,7 @@ final class FreezingServer: Sendable {
             }
         }
 
-        func connectionReleased() {}
+        func connectionReleased(to alternativeAddresses: [String]) {}
         func connectionIgnored(_ message: IgnoredMessage) {}
         func connectionEnded(_ end: ConnectionEnd) { self.connection = nil }
     }

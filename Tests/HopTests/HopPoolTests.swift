@@ -190,7 +190,7 @@ struct HopPoolTests {
     private final class Mute: ConnectionDelegate {
         func connectionOpened(_ connection: CoAPConnection) {}
         func connectionReceived(_ request: Request, id: IncomingID) {}
-        func connectionReleased() {}
+        func connectionReleased(to alternativeAddresses: [String]) {}
         func connectionIgnored(_ message: IgnoredMessage) {}
         func connectionEnded(_ end: ConnectionEnd) {}
     }

@@ -209,7 +209,7 @@ struct FleetProfileTests {
                 == .send(.signIn, timeout: .seconds(20)))
     }
 
-    @Test("libcoap says nothing before the cloud's CSM is there, gives up waiting after 30 s, and never sends a Ping")
+    @Test("libcoap says nothing before the cloud's CSM is there, gives up waiting after 30 s, and pings every 30 s")
     func libcoap() throws {
         var device = self.device(.libcoap)
         #expect(device.begin(now: self.now) == .connect(timeout: .seconds(90)))
@@ -218,7 +218,12 @@ struct FleetProfileTests {
         #expect(hasty.receivedCSM(credentials: self.credentials) == .send(.signIn, timeout: .seconds(90)))
         #expect(
             hasty.answered(.signIn, .success(expiresIn: -1), canRefresh: true, now: self.now) == .nothing)
-        #expect(hasty.nextDeadline == nil)
+        let ping = try self.next(&hasty)
+        #expect(ping.at == self.now + .seconds(30))
+        #expect(ping.action == .ping)
+        let end = try self.next(&hasty)
+        #expect(end.at == self.now + .seconds(60))
+        #expect(end.action == .close(.noPong))
         let late = try self.next(&device)
         #expect(late.at == self.now + .seconds(30))
         #expect(late.action == .close(.noCSM))

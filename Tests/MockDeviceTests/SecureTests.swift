@@ -55,7 +55,7 @@ private struct SecureListener {
         func connectionReceived(_ request: Request, id: IncomingID) {
             self.connection?.respond(to: id, with: Response(.unauthorized))
         }
-        func connectionReleased() {}
+        func connectionReleased(to alternativeAddresses: [String]) {}
         func connectionIgnored(_ message: IgnoredMessage) {}
         func connectionEnded(_ end: ConnectionEnd) {}
     }

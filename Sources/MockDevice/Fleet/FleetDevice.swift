@@ -154,7 +154,8 @@ package struct FleetDevice: Sendable, Equatable {
     }
 
     package mutating func receivedPong() {
-        guard let pongBy = self.pongBy, let keepalive = self.profile.keepalive else { return }
+        guard let pongBy = self.pongBy else { return }
+        let keepalive = self.profile.keepalive
         self.pongBy = nil
         self.missedPings = 0
         self.pingAt = pongBy - keepalive.patience + keepalive.every
@@ -182,7 +183,7 @@ package struct FleetDevice: Sendable, Equatable {
     }
 
     private mutating func sessionBegan(now: Instant) {
-        self.pingAt = self.profile.keepalive.map { now + $0.every }
+        self.pingAt = now + self.profile.keepalive.every
         if self.quirks.contains(.flapping) {
             self.leaveAt = now + .seconds(3) + .seconds(3) * self.chance()
         }
@@ -224,15 +225,15 @@ package struct FleetDevice: Sendable, Equatable {
             return .close(.noCSM)
         }
         if isDue(self.leaveAt) { return self.leave(.flapping, now: now) }
-        if isDue(self.pongBy), let keepalive = self.profile.keepalive {
+        if isDue(self.pongBy) {
             self.missedPings += 1
-            guard self.missedPings < keepalive.misses else { return self.leave(.noPong, now: now) }
-            self.pongBy = now + keepalive.patience
+            guard self.missedPings < self.profile.keepalive.misses else { return self.leave(.noPong, now: now) }
+            self.pongBy = now + self.profile.keepalive.patience
             return .ping
         }
-        if isDue(self.pingAt), let keepalive = self.profile.keepalive {
+        if isDue(self.pingAt) {
             self.pingAt = nil
-            self.pongBy = now + keepalive.patience
+            self.pongBy = now + self.profile.keepalive.patience
             return .ping
         }
         if isDue(self.publishAt) {

@@ -42,10 +42,10 @@ final class FleetLine: ConnectionDelegate {
 
     func connectionReleased(to alternativeAddresses: [String]) {
         self.alternative = alternativeAddresses.lazy.compactMap { self.target.elsewhere($0) }.first
-        self.connectionReleased()
+        self.released()
     }
 
-    func connectionReleased() {
+    private func released() {
         self.wasReleased = true
         self.peer.released(self)
     }

@@ -7,7 +7,8 @@ package struct FleetProfile: Sendable, Hashable {
         case reference
         /// What RFC 8323 and OCF ask for, to the letter.
         case polite
-        /// libcoap's client.
+        /// libcoap's client, told to keep its connection alive: by itself it sends no Ping, and a device that sends
+        /// nothing never learns that its connection is gone.
         case libcoap
     }
 
@@ -37,7 +38,7 @@ package struct FleetProfile: Sendable, Hashable {
     package let omissions: ConnectionConfiguration.Omissions
     /// How long it waits for the cloud's CSM before it says anything else; nil: not at all.
     package let csmPatience: Duration?
-    package let keepalive: Keepalive?
+    package let keepalive: Keepalive
     package let onRelease: OnRelease
     /// Whether it stays away as long as a Release asks for.
     package let heedsHoldOff: Bool
@@ -72,7 +73,7 @@ package struct FleetProfile: Sendable, Hashable {
             self.timeouts = [.seconds(90)]
             self.omissions = []
             self.csmPatience = .seconds(30)
-            self.keepalive = nil
+            self.keepalive = Keepalive(every: .seconds(30), patience: .seconds(30), misses: 1)
             self.onRelease = .closesAtOnce
             self.heedsHoldOff = false
             self.heedsAlternativeAddress = false

@@ -22,6 +22,7 @@ extension CheckReport {
                 .map { "\(grouped($0.value)) × \($0.key)" }
             lines.append("  \(phase.name): \(kinds.joined(separator: ", "))")
         }
+        lines += self.processors
         lines.append("")
         lines += columns(
             [["rule", "looked at", "broken"]]
@@ -47,6 +48,15 @@ extension CheckReport {
             lines += self.obstacles.map { "  \($0)" }
         }
         return lines
+    }
+
+    /// Who took how much of the machine.
+    private var processors: [String] {
+        guard let cores = self.cores, self.seconds > 0, !self.processorSeconds.isEmpty else { return [] }
+        let shares = self.processorSeconds.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
+            .map { (name: $0.key, percent: $0.value / self.seconds / Double(cores) * 100) }
+            .filter { $0.percent >= 0.5 }.map { "\($0.name) \(Int($0.percent.rounded())) %" }
+        return ["", "  of \(cores) cores: \(shares.joined(separator: ", "))"]
     }
 
     /// Requests a second that were offered.

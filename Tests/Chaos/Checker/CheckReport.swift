@@ -60,6 +60,9 @@ package struct CheckReport: Codable, Sendable {
     package var requestsBegun: Int?
     package var deliveries: Int
     package var truncatedLines: Int
+    package var cores: Int?
+    /// Seconds of processor time by program, from the run's first process to its last phase's end.
+    package var processorSeconds: [String: Double]
     package var phases: [Phase]
     package var rules: [Rule]
 
@@ -90,6 +93,8 @@ package struct CheckReport: Codable, Sendable {
         self.requestsBegun = history.trafficEnded?.begun
         self.deliveries = history.deliveries.count
         self.truncatedLines = history.truncated
+        self.cores = history.cores
+        self.processorSeconds = history.processorMilliseconds.mapValues { Double($0) / 1000 }
         self.phases = Self.phases(of: history)
     }
 

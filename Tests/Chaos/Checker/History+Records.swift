@@ -9,8 +9,11 @@ extension History {
         case .begun:
             self.begun = record.time
             self.expectedDevices = record.devices
+            self.cores = record.cores
         case .over:
             self.over = record.time
+        case .processor:
+            if let program = record.program { self.processorMilliseconds[program] = record.count }
         case .phase:
             self.phases.append(
                 Phase(
@@ -127,6 +130,7 @@ extension History.Process {
         case .renewed: self.renewals.append(record.at ?? record.time)
         case .sessions: self.sessions.append((record.time, record.count ?? 0))
         case .begun, .phase, .phaseEnded, .ready, .frozen, .thawed, .cut, .mended, .members, .placed, .even, .back,
+            .processor,
             .unrecovered, .over:
             break
         }

@@ -126,6 +126,9 @@ package struct History: Sendable {
     package internal(set) var over: Time?
     /// How many devices the fleets were said to have.
     package internal(set) var expectedDevices: Int?
+    /// What the machine had, and what each program took of it.
+    package internal(set) var cores: Int?
+    package internal(set) var processorMilliseconds: [String: Int] = [:]
     package internal(set) var trafficBegun: TrafficRecord?
     package internal(set) var trafficEnded: TrafficRecord?
     /// The first is what was before all phases.

@@ -1,7 +1,7 @@
 /// What was done to the cluster, and what was seen of it: a line of `run.jsonl`, written by who runs the whole.
 package struct RunRecord: Codable, Sendable, Hashable {
     package enum Event: String, Codable, Sendable {
-        /// The first line: `devices` are in the fleets.
+        /// The first line: `devices` are in the fleets, and the machine has so many `cores`.
         case begun
         /// A phase began, or ended: `phase`, `isPlanned`. Phases follow each other; between them the cluster recovers,
         /// and what fails there belongs to the phase before.
@@ -32,6 +32,8 @@ package struct RunRecord: Codable, Sendable, Hashable {
         case back
         /// The devices did not all come back in time, and the run goes no further: `phase`, `detail`.
         case unrecovered
+        /// What the processes of a `program` took of the processors: `count` in milliseconds.
+        case processor
         /// The last line.
         case over
     }
@@ -51,6 +53,7 @@ package struct RunRecord: Codable, Sendable, Hashable {
     package var members: [String]?
     package var di: String?
     package var devices: Int?
+    package var cores: Int?
     package var count: Int?
     package var at: Int64?
     package var detail: String?

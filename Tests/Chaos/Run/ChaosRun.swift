@@ -25,12 +25,17 @@ package struct ChaosRun: Sendable {
         let network = try await Network()
         let cluster = try await RunCluster(self.plan, network: network, log: self.log)
         let watch = SessionWatch(cluster, log: self.log)
-        self.log.note(.begun) { $0.devices = self.plan.devices }
+        let processors = ProcessorWatch()
+        self.log.note(.begun) {
+            $0.devices = self.plan.devices
+            $0.cores = ProcessInfo.processInfo.activeProcessorCount
+        }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await cluster.balance() }
             group.addTask { await watch.run() }
-            group.addTask { try await self.perform(cluster, watch, network) }
-            // The first two go on for ever, unless something is wrong.
+            group.addTask { await processors.run() }
+            group.addTask { try await self.perform(cluster, watch, network, processors) }
+            // The others go on for ever, unless something is wrong.
             try await group.next()
             group.cancelAll()
         }
@@ -42,7 +47,9 @@ package struct ChaosRun: Sendable {
         }
     }
 
-    private func perform(_ cluster: RunCluster, _ watch: SessionWatch, _ network: Network) async throws {
+    private func perform(
+        _ cluster: RunCluster, _ watch: SessionWatch, _ network: Network, _ processors: ProcessorWatch
+    ) async throws {
         let programs: [(RunProcess.Program, Int)] = [
             (.registry, self.plan.registries), (.coapInterface, self.plan.pods), (.northbound, self.plan.northbounds),
         ]
@@ -56,18 +63,26 @@ package struct ChaosRun: Sendable {
             plan: self.plan, cluster: cluster, watch: watch, log: self.log, devicesAddress: host.address)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await clients.watch() }
-            group.addTask { try await self.perform(schedule, clients) }
+            group.addTask { try await self.perform(schedule, clients, processors) }
             try await group.next()
             group.cancelAll()
         }
     }
 
-    private func perform(_ schedule: Schedule, _ clients: RunClients) async throws {
+    private func perform(
+        _ schedule: Schedule, _ clients: RunClients, _ processors: ProcessorWatch
+    ) async throws {
         try await clients.startFleets()
         try await schedule.recovered()
         try await clients.startTraffic()
         try await schedule.run()
         try await clients.stopTraffic()
+        for (program, milliseconds) in await processors.milliseconds {
+            self.log.note(.processor) {
+                $0.program = program
+                $0.count = milliseconds
+            }
+        }
         self.log.note(.over)
         try await clients.stopFleets()
     }

@@ -14,10 +14,10 @@ package enum RunPhase: String, Sendable, CaseIterable {
     case storm
     /// A pod stands still for longer than its lease.
     case freeze
-    /// Redis forgets everything.
-    case redisEmpty = "redis-empty"
     /// The database answers nothing for a while.
     case mysqlStall = "mysql-stall"
+    /// Redis forgets everything. After the stall: what is remembered of tokens helps over that.
+    case redisEmpty = "redis-empty"
     /// A pod does not reach Redis, and everybody else.
     case cut
     /// Northbounds and other pods do not reach a pod, and it reaches everybody else.

@@ -101,7 +101,10 @@ struct Schedule {
             let peers = await self.cluster.running(.northbound) + self.cluster.running(.coapInterface).dropFirst()
             try await self.cut(from: peers.map(\.host.address))
         case .cutDevices: try await self.cut(from: [self.devicesAddress])
-        case .natForgets: try await self.cluster.forget(self.victim())
+        case .natForgets:
+            try await self.cluster.forget(self.victim())
+            // Nobody is told: each end finds out by its own Pings, of which the slowest take a minute and a half.
+            try await Patience.pass(.seconds(100))
         case .weather: try await self.weather()
         }
     }

@@ -86,6 +86,13 @@ struct CheckRuleTests {
         #expect(report.obstacles.contains { $0.contains("162 requests, and \(begun) were begun") })
     }
 
+    @Test("What each program took of the machine is told, the most first, and what is next to nothing is not")
+    func processors() {
+        let report = CheckReport(SampleRun().history)
+        #expect(report.table.contains("  of 2 cores: coap-interface 50 %, mock-device 10 %"))
+        #expect(report.processorSeconds["sh"] == 0.1)
+    }
+
     @Test("Each phase has its figures, with latencies from when requests were due")
     func phases() throws {
         var run = SampleRun()

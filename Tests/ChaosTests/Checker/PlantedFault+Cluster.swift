@@ -70,10 +70,12 @@ extension PlantedFault {
             }
         },
         PlantedFault("a device has no session at the end", [.allBack]) {
-            $0.device(.released, "lamp-1", at: 89.8, connection: 2)
-            $0.device(.closed, "lamp-1", at: 89.9, connection: 2)
+            $0.device(.released, "lamp-1", at: 79.8, connection: 2)
+            $0.device(.closed, "lamp-1", at: 79.9, connection: 2)
         } neighbour: {
-            $0.device(.closed, "lamp-1", at: 90.1, connection: 2)
+            // It is on its way.
+            $0.device(.released, "lamp-1", at: 80.1, connection: 2)
+            $0.device(.closed, "lamp-1", at: 80.2, connection: 2)
         },
         PlantedFault("a device never gets a session", [.allBack]) {
             $0.device(.connected, "lamp-5", at: 1)

@@ -114,7 +114,16 @@ struct SampleRun {
     // MARK: - What it is made of
 
     private mutating func writePhases() {
-        self.say(.begun, at: 0) { $0.devices = Self.lamps.count }
+        self.say(.begun, at: 0) {
+            $0.devices = Self.lamps.count
+            $0.cores = 2
+        }
+        for (program, milliseconds) in [("coap-interface", 90_000), ("mock-device", 18_000), ("sh", 100)] {
+            self.say(.processor, at: 89.5) {
+                $0.program = program
+                $0.count = milliseconds
+            }
+        }
         for (name, isPlanned, from, to) in [
             ("steady", true, 10.0, 19.0), ("roll", true, 20, 35), ("kill", false, 40, 50), ("freeze", false, 60, 65),
             ("calm", true, 70, 89),

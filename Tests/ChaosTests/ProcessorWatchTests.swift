@@ -18,6 +18,7 @@ struct ProcessorWatchTests {
         #expect(ProcessorWatch.program(["/tmp/run/bin/coap-interface"]) == "coap-interface")
         #expect(ProcessorWatch.program(["mock-device", "run"]) == "mock-device")
         #expect(ProcessorWatch.program(["/x/chaos", "traffic", "--url"]) == "chaos traffic")
+        #expect(ProcessorWatch.program(["/usr/bin/redis-server 10.91.254.1:6379"]) == "redis-server")
         #expect(ProcessorWatch.program([]) == nil)
     }
 

@@ -18,7 +18,8 @@ struct NetworkRules: Sendable, Hashable {
     /// A host's address to the share of its packets that is lost.
     var losses: [String: Double] = [:]
     var resets: [Port: Double] = [:]
-    /// A connection bears the number that was current when it began.
+    /// A connection bears the number that was current when it began: whoever uses the port of a forgotten one again
+    /// begins another.
     var generation = 1
     /// Ports whose connections up to this generation pass no more.
     var forgotten: [Port: Int] = [:]
@@ -36,8 +37,8 @@ struct NetworkRules: Sendable, Hashable {
         COMMIT
         *mangle
         :generations - [0:0]
-        -A PREROUTING -p tcp -m connmark --mark 0 -j generations
-        -A OUTPUT -p tcp -m connmark --mark 0 -j generations
+        -A PREROUTING -p tcp --syn -j generations
+        -A OUTPUT -p tcp --syn -j generations
         COMMIT
         *filter
         :faults - [0:0]

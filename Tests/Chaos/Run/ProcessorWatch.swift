@@ -32,9 +32,11 @@ actor ProcessorWatch {
         FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// By its name, and for `chaos` its command: `chaos traffic` is not the run itself.
+    /// By its name, and for `chaos` its command: `chaos traffic` is not the run itself. Redis writes its address behind
+    /// its name.
     static func program(_ words: [String]) -> String? {
-        guard let name = words.first?.split(separator: "/").last.map(String.init) else { return nil }
+        let path = words.first?.split(separator: " ").first
+        guard let name = path?.split(separator: "/").last.map(String.init) else { return nil }
         return name == "chaos" && words.count > 1 ? "\(name) \(words[1])" : name
     }
 

@@ -9,7 +9,8 @@ package struct TrafficPlan: Sendable {
     package var devices: Int
     /// So many connections are open at all times, and at most so many.
     package var minimumConnections = 64
-    package var maximumConnections = 1024
+    /// Who asks devices of a pod that stands still waits 20 s for each answer; the others are not to wait for these.
+    package var maximumConnections = 8192
     /// So many requests may wait for a connection; who comes then is never begun.
     package var maximumWaiting = 100_000
     /// How long the answer may take.

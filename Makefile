@@ -34,7 +34,7 @@ chaos:
 	@exec scripts/chaos $(ARGS)
 
 image:
-	@exec scripts/image
+	@exec scripts/image $(ARGS)
 
 k8s:
 	@exec scripts/k8s

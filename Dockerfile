@@ -48,7 +48,8 @@ RUN touch /tmp/begin \
     && install -d -o 65532 -g 65532 -m 0700 /data \
     && find /data /etc /usr /var -xdev -newer /tmp/begin ! -path /etc/hosts ! -path /etc/resolv.conf \
         -exec touch -h -d @0 {} + \
-    && rm /tmp/begin
+    && rm /tmp/begin \
+    && touch -d @0 /run /tmp
 # In one step, so that the names stay links to one file.
 COPY --from=build /out/ /usr/local/bin/
 

@@ -3,15 +3,21 @@
 #   docker build -t coap-gateway:1.0.0 --build-arg VERSION=1.0.0 .
 #
 # Nothing in here names an architecture: it builds on amd64 and on arm64.
+# What makes two builds equal, and what does not: docs/dependencies.md.
 
-FROM swift:6.3-bookworm AS build
+# With a digest, swift@sha256:…, they stay what they are.
+ARG BUILD_IMAGE=swift:6.3-bookworm
+ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM $BUILD_IMAGE AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libsqlite3-dev libmariadb-dev libhiredis-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 
-# The versions of the dependencies are settled in a layer of their own, which stays until Package.swift changes. What is
-# built from them stays in the builder's cache: after a change of ours only our own modules are compiled.
+# The versions of the dependencies are settled in a layer of their own, which stays until Package.swift changes: they are
+# those of Package.resolved if it is there. What is built from them stays in the builder's cache: after a change of ours
+# only our own modules are compiled.
 ARG TARGETARCH
 COPY Package.swift Package.resolved* ./
 RUN --mount=type=cache,id=coap-gateway-build-$TARGETARCH,target=/src/.build,sharing=locked \
@@ -27,13 +33,23 @@ RUN --mount=type=cache,id=coap-gateway-build-$TARGETARCH,target=/src/.build,shar
     && for name in coap-interface northbound registry mock-device; do \
         ln /out/coap-gateway "/out/$name" || exit 1; \
     done
+# What they are dated, in seconds since 1970.
+ARG SOURCE_DATE_EPOCH=0
+RUN touch -d "@$SOURCE_DATE_EPOCH" /out/coap-gateway /out
 
-FROM debian:bookworm-slim
+FROM $BASE_IMAGE
 # libmariadb3 brings the authentication plugins, caching_sha2_password among them, which MySQL 8 asks for by default.
-RUN apt-get update \
+# Whatever installing changes gets one date, the same for every version of ours: as long as the packages are the same ones
+# the layer is.
+RUN touch /tmp/begin \
+    && apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libhiredis0.14 libmariadb3 libsqlite3-0 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
-    && install -d -o 65532 -g 65532 -m 0700 /data
+    && install -d -o 65532 -g 65532 -m 0700 /data \
+    && find /data /etc /usr /var -xdev -newer /tmp/begin ! -path /etc/hosts ! -path /etc/resolv.conf \
+        -exec touch -h -d @0 {} + \
+    && rm /tmp/begin \
+    && touch -d @0 /run /tmp
 # In one step, so that the names stay links to one file.
 COPY --from=build /out/ /usr/local/bin/
 

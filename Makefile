@@ -2,7 +2,7 @@
 # Programs get extra words from ARGS: make run ARGS="--http-port 8081".
 
 .DEFAULT_GOAL := help
-.PHONY: help run build device demo cluster test test-long chaos image k8s test-k8s lint format clean reset
+.PHONY: help run build device demo cluster test test-long chaos image sbom k8s test-k8s lint format clean reset
 
 help:
 	@scripts/help
@@ -34,7 +34,10 @@ chaos:
 	@exec scripts/chaos $(ARGS)
 
 image:
-	@exec scripts/image
+	@exec scripts/image $(ARGS)
+
+sbom:
+	@exec scripts/sbom $(ARGS)
 
 k8s:
 	@exec scripts/k8s

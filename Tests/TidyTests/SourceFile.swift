@@ -120,7 +120,10 @@ extension SourceFile {
     static func all() async throws -> [SourceFile] {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
-        let alone = ["README.md", "CONTRIBUTING.md", "Package.swift", "Makefile", "openapi.yaml", ".ci/run"]
+        let alone = [
+            "README.md", "CONTRIBUTING.md", "SECURITY.md", "Package.swift", "Makefile", "Dockerfile", "openapi.yaml",
+            ".ci/run",
+        ]
         var paths = alone.filter { FileManager.default.fileExists(atPath: "\(root)/\($0)") }
         for folder in ["Sources", "Tests", "docs", "scripts"] {
             paths += try FileManager.default.subpathsOfDirectory(atPath: "\(root)/\(folder)").map { "\(folder)/\($0)" }

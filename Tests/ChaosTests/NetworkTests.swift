@@ -36,6 +36,7 @@ struct NetworkTests {
             ("all lost, ended: new", "three 1"),
             ("all reset: new", "refused 1"), ("all reset: open", "0 answer"), ("all reset: others", "one 1"),
             ("all reset, ended: new", "three 1"),
+            ("aborted: open", "0 answer"), ("aborted: new", "three 1"),
             ("forgotten: open", "0 answer"), ("forgotten: new", "three 1"),
             ("a twentieth lost", "three 50"), ("removed", "refused 1"),
         ]

@@ -37,7 +37,7 @@ package struct CheckReport: Codable, Sendable {
         /// Devices that got another session.
         package var reconnects: Int
         package var evenAfterSeconds: String?
-        /// Until all devices had a session again, since new pods were known.
+        /// Until all devices had a session again, since there were pods for them.
         package var backAfterSeconds: Int?
     }
 

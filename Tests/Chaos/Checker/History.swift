@@ -17,7 +17,7 @@ package struct History: Sendable {
         package var ended: Time?
         /// How many seconds it took until the sessions were even, where that was waited for.
         package var evenAfter: String?
-        /// How many seconds it took until all devices were back, after new pods were known.
+        /// How many seconds it took until all devices were back, since there were pods for them.
         package var backAfter: Int?
     }
 

@@ -66,6 +66,11 @@ struct NetworkTrialCommand: AsyncParsableCommand {
             try await end()
             self.say("\(fault), ended: new", try await Asker(client, program, to: three.address, 7000, 1).answer())
         }
+        let aborted = try Asker(client, program, to: three.address, 7000, 1)
+        _ = try await aborted.answer()
+        try await network.abort(client, to: 7000)
+        self.say("aborted: open", try await aborted.askAgain())
+        self.say("aborted: new", try await Asker(client, program, to: three.address, 7000, 1).answer())
         let forgotten = try Asker(client, program, to: three.address, 7000, 1)
         _ = try await forgotten.answer()
         try await network.forget(three, port: 7000)

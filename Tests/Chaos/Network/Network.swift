@@ -150,6 +150,12 @@ package actor Network {
         try await self.apply()
     }
 
+    /// Ends all connections of the host to this port; both ends hear of it.
+    package func abort(_ host: Host, to port: Int) async throws {
+        try await Self.run(
+            "exec nsenter --net=\(host.namespace) -- ss --kill --tcp state established dport = :\(port) >/dev/null")
+    }
+
     /// What is connected with this port of the host passes no more, in either direction, and neither end is told; what
     /// connects from here on does.
     package func forget(_ host: Host, port: Int) async throws {

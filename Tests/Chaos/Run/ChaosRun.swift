@@ -60,7 +60,7 @@ package struct ChaosRun: Sendable {
         let host = try await network.host("clients")
         let clients = RunClients(self.plan, cluster: cluster, host: host, log: self.log)
         let schedule = Schedule(
-            plan: self.plan, cluster: cluster, watch: watch, log: self.log, devicesAddress: host.address)
+            plan: self.plan, cluster: cluster, watch: watch, log: self.log, clients: host)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await clients.watch() }
             group.addTask { try await self.perform(schedule, clients, processors) }

@@ -186,6 +186,11 @@ actor RunCluster {
         self.log.note(.mended) { $0.process = process.name }
     }
 
+    /// Ends all connections of devices at once.
+    func disconnect(_ clients: Host) async throws {
+        try await self.network.abort(clients, to: RunProcess.Program.coapInterface.port)
+    }
+
     /// From here on what is connected with it passes no more.
     func forget(_ process: RunProcess) async throws {
         try await self.network.forget(process.host, port: process.program.port)

@@ -12,6 +12,8 @@ package enum RunPhase: String, Sendable, CaseIterable {
     case kill
     /// SIGKILL to all pods at once, and as many new ones.
     case storm
+    /// All connections with devices are reset at once; pods live.
+    case disconnect
     /// A pod stands still for longer than its lease.
     case freeze
     /// The database answers nothing for a while.
@@ -41,7 +43,7 @@ package enum RunPhase: String, Sendable, CaseIterable {
     package var isPlanned: Bool {
         switch self {
         case .steady, .double, .roll, .rollNorthbound, .rollRegistry, .halve, .calm, .toEight, .toTwo: true
-        case .kill, .storm, .redisEmpty, .mysqlStall: false
+        case .kill, .storm, .disconnect, .redisEmpty, .mysqlStall: false
         case .freeze, .cut, .cutPeers, .cutDevices, .natForgets, .weather: false
         }
     }
@@ -51,7 +53,7 @@ package enum RunPhase: String, Sendable, CaseIterable {
         switch self {
         case .freeze, .cut, .cutPeers, .cutDevices, .natForgets, .weather: true
         case .steady, .double, .roll, .rollNorthbound, .rollRegistry, .halve, .calm, .toEight, .toTwo: false
-        case .kill, .storm, .redisEmpty, .mysqlStall: false
+        case .kill, .storm, .disconnect, .redisEmpty, .mysqlStall: false
         }
     }
 

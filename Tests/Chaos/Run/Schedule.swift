@@ -7,7 +7,7 @@ struct Schedule {
     let watch: SessionWatch
     let log: RunLog
     /// Whence devices come.
-    let devicesAddress: String
+    let clients: Host
 
     /// The whole of a run's changes.
     func run() async throws {
@@ -89,6 +89,9 @@ struct Schedule {
             if !isLast { try await self.recovered() }
             try await self.cluster.isKnown(self.cluster.start(1, .coapInterface))
         case .storm: try await self.storm()
+        case .disconnect:
+            try await self.cluster.disconnect(self.clients)
+            try await self.awaitReturn(in: phase, since: "they were disconnected")
         case .freeze: try await self.freeze()
         case .redisEmpty:
             try await self.cluster.redis.forgetEverything()
@@ -100,7 +103,7 @@ struct Schedule {
         case .cutPeers:
             let peers = await self.cluster.running(.northbound) + self.cluster.running(.coapInterface).dropFirst()
             try await self.cut(from: peers.map(\.host.address))
-        case .cutDevices: try await self.cut(from: [self.devicesAddress])
+        case .cutDevices: try await self.cut(from: [self.clients.address])
         case .natForgets:
             try await self.cluster.forget(self.victim())
             // Nobody is told: each end finds out by its own Pings, of which the slowest take a minute and a half.
@@ -151,12 +154,16 @@ struct Schedule {
         for pod in old { try await self.notePlaces(on: pod, mayHaveNone: true) }
         await self.cluster.kill(old)
         try await self.cluster.isKnown(self.cluster.start(old.count, .coapInterface))
+        try await self.awaitReturn(in: .storm, since: "the new pods were known")
+    }
+
+    private func awaitReturn(in phase: RunPhase, since: String) async throws {
         let took = try await self.recovered()
         self.log.note(.back) {
-            $0.phase = RunPhase.storm.rawValue
+            $0.phase = phase.rawValue
             $0.count = Int(took / .seconds(1))
         }
-        self.log.say("all are back \(Int(took / .seconds(1))) s after the new pods were known")
+        self.log.say("all are back \(Int(took / .seconds(1))) s after \(since)")
     }
 
     /// A pod stands still for longer than its lease, and than a device waits for a Pong.

@@ -120,9 +120,14 @@ extension SourceFile {
     static func all() async throws -> [SourceFile] {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
-        let alone = ["README.md", "CONTRIBUTING.md", "Package.swift", "Makefile", "openapi.yaml", ".ci/run"]
+        let alone = [
+            "README.md", "CONTRIBUTING.md", "Package.swift", "Makefile", "openapi.yaml", ".ci/run",
+            "Benchmarks/Package.swift",
+        ]
         var paths = alone.filter { FileManager.default.fileExists(atPath: "\(root)/\($0)") }
-        for folder in ["Sources", "Tests", "docs", "scripts"] {
+        // Benchmarks also has what was built and measured there, and a link to Sources.
+        let benchmarks = ["CEpoll", "Codecs", "PingLoad", "compare"].map { "Benchmarks/\($0)" }
+        for folder in ["Sources", "Tests", "docs", "scripts"] + benchmarks {
             paths += try FileManager.default.subpathsOfDirectory(atPath: "\(root)/\(folder)").map { "\(folder)/\($0)" }
         }
         var files: [SourceFile] = []

@@ -2,7 +2,7 @@
 # Programs get extra words from ARGS: make run ARGS="--http-port 8081".
 
 .DEFAULT_GOAL := help
-.PHONY: help run build device demo cluster test test-long chaos image sbom k8s test-k8s lint format clean reset
+.PHONY: help run build device demo cluster test test-long chaos bench image sbom k8s test-k8s lint format clean reset
 
 help:
 	@scripts/help
@@ -33,6 +33,9 @@ test-long:
 chaos:
 	@exec scripts/chaos $(ARGS)
 
+bench:
+	@exec scripts/bench $(ARGS)
+
 image:
 	@exec scripts/image $(ARGS)
 
@@ -46,10 +49,12 @@ test-k8s:
 	@exec scripts/test-k8s
 
 lint:
-	@swift format lint --strict --recursive --parallel Package.swift Sources Tests
+	@swift format lint --strict --recursive --parallel Package.swift Sources Tests \
+		Benchmarks/Package.swift Benchmarks/Codecs Benchmarks/PingLoad
 
 format:
-	@swift format --in-place --recursive --parallel Package.swift Sources Tests
+	@swift format --in-place --recursive --parallel Package.swift Sources Tests \
+		Benchmarks/Package.swift Benchmarks/Codecs Benchmarks/PingLoad
 
 clean:
 	@swift package clean

@@ -21,6 +21,7 @@ struct RepositoryTests {
         let paths = Set(try await Self.files.value.map(\.path))
         for path in [
             "Sources/CoAP/Message.swift", "Tests/TidyTests/RepositoryTests.swift", "README.md", "docs/ARCHITECTURE.md",
+            "Benchmarks/Package.swift", "Benchmarks/compare/figures.py",
         ] {
             #expect(paths.contains(path))
         }

@@ -122,10 +122,12 @@ extension SourceFile {
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
         let alone = [
             "README.md", "CONTRIBUTING.md", "SECURITY.md", "Package.swift", "Makefile", "Dockerfile", "openapi.yaml",
-            ".ci/run",
+            ".ci/run", "Benchmarks/Package.swift",
         ]
         var paths = alone.filter { FileManager.default.fileExists(atPath: "\(root)/\($0)") }
-        for folder in ["Sources", "Tests", "docs", "scripts"] {
+        // Benchmarks also has what was built and measured there, and a link to Sources.
+        let benchmarks = ["CEpoll", "Codecs", "PingLoad", "compare"].map { "Benchmarks/\($0)" }
+        for folder in ["Sources", "Tests", "docs", "scripts"] + benchmarks {
             paths += try FileManager.default.subpathsOfDirectory(atPath: "\(root)/\(folder)").map { "\(folder)/\($0)" }
         }
         var files: [SourceFile] = []

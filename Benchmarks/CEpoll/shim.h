@@ -1,0 +1,2 @@
+// epoll(7), which Swift's Glibc does not have.
+#include <sys/epoll.h>

@@ -1,0 +1,317 @@
+"""What is measured. Each group starts what it needs, and ends it. Ours and theirs take turns, round by round."""
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from typing import Tuple
+
+import gateway
+import load
+import peers
+from figures import Row, Target, slope
+from processes import Trouble, anonymous_kib, family
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything."""
+
+    rounds: int
+    # Of load: with many connections, with one.
+    seconds: int
+    latency_seconds: int
+    # Who is asked. One device answers 200 requests a second, more its connection does not take.
+    devices: int
+    # Who come for the first time, and who come back.
+    new: int
+    reconnects: int
+    idle: int
+    idle_secure: int
+    growth: Tuple[int, ...]
+    # The whole run, in seconds: a group that would not fit is left out.
+    limit: int
+
+    @property
+    def fewer_rounds(self):
+        """Of what changes little from round to round, or takes long."""
+        return max(1, self.rounds - 1)
+
+    @property
+    def rounds_in_words(self):
+        if self.rounds == 1:
+            return "one round"
+        return f"{self.rounds} rounds ({self.fewer_rounds} of memory, and of devices that come and come back)"
+
+
+FULL = Plan(
+    rounds=3, seconds=5, latency_seconds=3, devices=1000, new=500, reconnects=5000, idle=5000, idle_secure=2000,
+    growth=(100, 1000, 10_000), limit=14 * 60)
+QUICK = Plan(
+    rounds=2, seconds=2, latency_seconds=1, devices=200, new=100, reconnects=500, idle=1000, idle_secure=300,
+    growth=(100, 1000), limit=160)
+# Only to see whether all of it works.
+TINY = Plan(
+    rounds=1, seconds=1, latency_seconds=1, devices=100, new=20, reconnects=100, idle=100, idle_secure=50,
+    growth=(20, 100), limit=900)
+
+CONNECTIONS = 32
+# A gateway takes 200 messages a second from one peer, and 400 at once: so many connections that this is no bound.
+PINGING = 2000
+PINGS_IN_FLIGHT = 16
+# What a session may take: the floor that a bare echo server needs (4.2 KiB, 22 KiB over TLS), and a little.
+SESSION_KIB = 6
+SECURE_SESSION_KIB = 24
+
+
+def http(bench):
+    """Requests through the gateway to a device and back, beside nginx as a proxy."""
+    for access_log, words in [("off", "access log off"), ("all", "access log to a file")]:
+        with gateway.one_process(bench, access_log) as cloud:
+            yield from requests(bench, cloud, access_log, words)
+
+
+def cluster(bench):
+    """The same through a northbound, Redis, a coap-interface; and devices that come back, with MariaDB."""
+    with gateway.cluster(bench) as cloud:
+        yield from requests(bench, cloud, "off", "cluster, access log off")
+        yield new_devices(bench, cloud, "cluster, MariaDB on disk")
+        yield from returns(bench, cloud, "cluster, MariaDB on disk")
+
+
+def requests(bench, cloud, access_log, words):
+    plan = bench.plan
+    many, one = ([], []), ([], [])
+    with contextlib.ExitStack() as stack:
+        proxy, proxy_pid = stack.enter_context(peers.nginx(bench, next(bench.numbers), access_log))
+        fleet = stack.enter_context(cloud.fleet(plan.devices))
+        sides = [(cloud.url, cloud.pids), (proxy, family(proxy_pid))]
+        for _ in range(plan.rounds):
+            for side, (url, pids) in enumerate(sides):
+                ask = lambda connections, seconds: load.wrk(
+                    url, [fleet.as_devices], cloud.token, connections, seconds, pids)
+                many[side].append(ask(CONNECTIONS, plan.seconds))
+                one[side].append(ask(1, plan.latency_seconds))
+    yield Row(
+        f"HTTP requests, {CONNECTIONS} connections, {words}", "requests/s", *per_side(many, "per_second"), "nginx",
+        Target(at_least=1.0),
+        note=f"GET of a light, of {plan.devices} devices in turn. nginx passes on to another nginx, which answers by "
+        "itself; behind the gateway are devices, which compute more, on the same cores.")
+    yield Row(
+        f"HTTP median latency, 1 connection, {words}", "ms", *per_side(one, "p50_ms"), "nginx", Target(at_most=2.0))
+    yield Row(
+        f"HTTP 99 %, {CONNECTIONS} connections, {words}", "ms", *per_side(many, "p99_ms"), "nginx")
+    logging = " One request has an access line of each part of the gateway; nginx writes one."
+    yield Row(
+        f"CPU a request, {CONNECTIONS} connections, {words}", "µs", *per_side(many, "cpu_us"), "nginx",
+        note="of the servers alone, neither devices nor what nginx passes on to: nearly the same with other load on "
+        "the machine." + (logging if access_log == "all" else ""))
+
+
+def per_side(answers, name):
+    return [[getattr(answer, name) for answer in side] for side in answers]
+
+
+def ping(bench):
+    """Pings on one event loop, beside libcoap's server, which has one thread."""
+    plan = bench.plan
+    rates, costs = ([], []), ([], [])
+    with gateway.one_process(bench, event_loops=1) as cloud, peers.libcoap(bench) as (port, pid):
+        for _ in range(plan.rounds):
+            for side, (at, server) in enumerate([(cloud.coap_port, cloud.pids[0]), (port, pid)]):
+                rate, cost = load.pings(
+                    bench.tool("ping-load"), at, PINGING, PINGS_IN_FLIGHT, plan.latency_seconds + 1, server)
+                rates[side].append(rate)
+                costs[side].append(cost)
+    yield Row(
+        "Pings answered, one event loop", "frames/s", *rates, "libcoap", Target(at_least=1.0),
+        note=f"{PINGING:,} connections, each with {PINGS_IN_FLIGHT} Pings in flight (RFC 8323 §5.4).")
+    yield Row("CPU a Ping", "µs", *costs, "libcoap")
+
+
+def memory(bench):
+    """What one more device takes that is signed in and silent."""
+    plan = bench.plan
+    plain, secure, mqtt = [], [], []
+    for _ in range(plan.fewer_rounds):
+        plain.append(session_kib(bench, plan.idle))
+        mqtt.append(mosquitto_kib(bench, plan.idle))
+        secure.append(session_kib(bench, plan.idle_secure, secure=True))
+    yield Row(
+        "memory of an idle device, plain TCP", "KiB", plain, mqtt, "mosquitto", Target(at_most=SESSION_KIB), False,
+        note=f"anonymous memory of the process, from {plan.idle // 5:,} devices to {plan.idle // 5 + plan.idle:,}: "
+        "connection, session, route and what is kept of its links. mosquitto's clients have no subscription. "
+        f"Budget of a session: {SESSION_KIB} KiB.")
+    yield Row(
+        "memory of an idle device, TLS", "KiB", secure, target=Target(at_most=SECURE_SESSION_KIB),
+        note=f"{plan.idle_secure:,} devices. Budget of a session: {SECURE_SESSION_KIB} KiB.")
+
+
+def session_kib(bench, count, secure=False):
+    with gateway.one_process(bench, secure=secure) as cloud, contextlib.ExitStack() as fleets:
+        def grown(devices):
+            fleets.enter_context(cloud.fleet(devices, secure=secure))
+            return settled(cloud.pids[0])
+
+        first = max(count // 5, 1)
+        return slope(grown(first), grown(count), first, first + count)
+
+
+def mosquitto_kib(bench, count):
+    with peers.mosquitto(bench) as (port, pid), contextlib.closing(load.IdleClients(port)) as clients:
+        first = max(count // 5, 1)
+        clients.grow(first)
+        before = settled(pid)
+        clients.grow(first + count)
+        return slope(before, settled(pid), first, first + count)
+
+
+def settled(pid):
+    """Once it no longer changes: what signing in took for a moment is given back after a while."""
+    last = None
+    for _ in range(20):
+        now = anonymous_kib(pid)
+        if last is not None and abs(now - last) < 64:
+            break
+        last = now
+        time.sleep(1)
+    return now
+
+
+def reconnect(bench):
+    """Devices that come for the first time, and that come back, in one process."""
+    with gateway.one_process(bench, is_on_disk=True) as cloud:
+        yield new_devices(bench, cloud, "one process, SQLite on disk")
+    with gateway.one_process(bench) as cloud:
+        yield from returns(bench, cloud, "one process, SQLite in memory")
+
+
+def new_devices(bench, cloud, words):
+    """Provision, sign-up, sign-in, publish."""
+    rates = []
+    for _ in range(bench.plan.fewer_rounds):
+        with cloud.fleet(bench.plan.new) as fleet:
+            rates.append(signed_in_per_second(fleet))
+    return Row(
+        f"new devices, {words}", "devices/s", rates, target=Target(at_least=500),
+        note=f"{bench.plan.new:,} at once, until all are signed in: a code over HTTP, sign-up, sign-in.")
+
+
+def signed_in_per_second(fleet):
+    report = final_report(fleet)
+    return report["devices"] / (report["all_signed_in_us"] / 1e6)
+
+
+def final_report(fleet):
+    # The cloud counts a session before its device knows; a fleet that ends at that moment misses its last.
+    time.sleep(2)
+    report = fleet.report()
+    if report["failures"]:
+        failure = report["failures"][0]
+        raise Trouble(f"{failure['count']} devices failed: {failure['what']}, {failure['cause']}")
+    return report
+
+
+def returns(bench, cloud, words):
+    plan = bench.plan
+    count = plan.reconnects
+    reports = {"polite": [], "reference": []}
+    prefix = "back-"
+    state = os.path.join(bench.place, f"state-{next(bench.numbers)}")
+    with cloud.fleet(count, prefix=prefix, state=state) as fleet:
+        final_report(fleet)
+    for _ in range(plan.fewer_rounds):
+        for profile in reports:
+            with cloud.fleet(count, prefix=prefix, profile=profile, state=state) as fleet:
+                reports[profile].append(final_report(fleet))
+
+    def rates(what):
+        return [count / (report["all_signed_in_us"] / 1e6) for report in reports[what]]
+
+    def peak(what, step):
+        return [report["peaks_per_second"][step] for report in reports[what]]
+
+    def p99(what, step):
+        return [report["latencies"][step]["p99_us"] / 1000 for report in reports[what]]
+
+    # Fewer are back before the second is over.
+    is_judged = count >= 5000
+    yield Row(
+        f"devices that come back, token still good, {words}", "devices/s", rates("polite"),
+        target=Target(at_least=10_000) if is_judged else None,
+        note=f"{count:,} at once; until all are signed in. The devices compute beside.")
+    yield Row(f"sign-in 99 %, token still good, {words}", "ms", p99("polite", "sign-in"), target=Target(at_most=1000))
+    yield Row(
+        f"refresh and sign-in in the best second, {words}", "devices/s", peak("reference", "sign-in"),
+        target=Target(at_least=1500) if is_judged else None,
+        note=f"{count:,} devices like the reference stack, which wait 1 to 2 s before each step.")
+    for step in ["refresh", "sign-in"]:
+        yield Row(
+            f"{step} 99 %, reference device, {words}", "ms", p99("reference", step), target=Target(at_most=1000))
+
+
+def large(bench):
+    """Small requests beside large answers."""
+    plan = bench.plan
+    size = 60_000
+    without, beside = [], []
+    with gateway.one_process(bench) as cloud, cloud.fleet(plan.devices) as small, cloud.fleet(10) as big:
+        for number in range(1, big.devices + 1):
+            # A light tells the mark of its last POST with every answer.
+            gateway.post(cloud.http_port, f"/{big.prefix}{number}/light", {"n": "x" * size}, cloud.token)
+        for _ in range(plan.rounds):
+            alone = load.wrk(cloud.url, [small.as_devices], cloud.token, CONNECTIONS, plan.seconds)
+            without.append(alone.p99_ms)
+            pause = 1000 / (alone.per_second / 100)
+            with load.start_wrk(cloud.url, [big.as_devices], cloud.token, 1, plan.seconds + 1, pause):
+                beside.append(load.wrk(cloud.url, [small.as_devices], cloud.token, CONNECTIONS, plan.seconds).p99_ms)
+    yield Row(
+        "99 % of small requests beside 1 % of large answers", "ms", beside, without, "without", Target(at_most=2.0),
+        note=f"{size:,} bytes each: more a mock-device does not take.")
+
+
+def codecs(bench):
+    """Frames and CBOR, read and written: Benchmarks/Codecs."""
+    for name, nanoseconds in load.codecs(bench.tool("codecs"), 5 * bench.plan.rounds):
+        yield Row(f"codecs: {name}", "ns", nanoseconds)
+
+
+def growth(bench):
+    """The same requests with more and more devices."""
+    plan = bench.plan
+    rates = {}
+    with gateway.one_process(bench) as cloud, contextlib.ExitStack() as fleets:
+        running = []
+        for count in plan.growth:
+            there = sum(fleet.devices for fleet in running)
+            running.append(fleets.enter_context(cloud.fleet(count - there)))
+            devices = [fleet.as_devices for fleet in running]
+            rates[count] = [
+                load.wrk(cloud.url, devices, cloud.token, CONNECTIONS, plan.seconds).per_second
+                for _ in range(plan.rounds)
+            ]
+    first = plan.growth[0]
+    for count in plan.growth[1:]:
+        yield Row(
+            f"HTTP requests with {count:,} devices", "requests/s", rates[count], rates[first], f"with {first:,}",
+            Target(at_least=0.95))
+
+
+@dataclass(frozen=True)
+class Group:
+    measure: object
+    # About how long it takes with each plan, in seconds, on 2 cores.
+    full: int
+    quick: int
+
+
+GROUPS = {
+    "http": Group(http, 140, 45),
+    "ping": Group(ping, 40, 25),
+    "memory": Group(memory, 150, 30),
+    "reconnect": Group(reconnect, 70, 25),
+    "large": Group(large, 50, 20),
+    "growth": Group(growth, 90, 25),
+    "cluster": Group(cluster, 180, 90),
+    "codecs": Group(codecs, 10, 10),
+}

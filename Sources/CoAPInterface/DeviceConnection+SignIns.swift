@@ -14,7 +14,8 @@ extension DeviceConnection {
         let this = NIOLoopBound(self, eventLoop: eventLoop)
         let context = self.context
         context.signIns.admit(
-            isKnown: self.isKnown, isAnsweredHere: { context.isRemembered(request) }, on: eventLoop
+            isKnown: self.isKnown, turnedAway: self.turnedAway,
+            isAnsweredHere: { context.isRemembered(request) }, on: eventLoop
         ) { turn in
             this.onLoop { $0.turnCame(turn, request, id: id) }
         }
@@ -36,12 +37,14 @@ extension DeviceConnection {
     private func turnCame(_ turn: SignIns.Turn, _ request: Request, id: IncomingID) {
         switch turn {
         case .begin(let waited):
+            self.turnedAway = 0
             if waited > .zero { self.context.metrics.signInWaited(waited) }
             guard self.connection != nil else { return self.context.signIns.done() }
             self.askRegistry(request, id: id) { $0.context.signIns.done() }
         case .beginAside:
             self.askRegistry(request, id: id) { _ in }
         case .late:
+            self.turnedAway += 1
             self.context.metrics.signInUnprocessed()
             self.logger.debug(
                 "sign-in not processed: too many wait", metadata: .init([.peerAddress: self.connection?.peerAddress]))

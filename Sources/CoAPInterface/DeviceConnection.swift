@@ -22,6 +22,8 @@ final class DeviceConnection: ConnectionDelegate {
     /// When each request came, for its access line.
     var requests: [IncomingID: RequestLine] = [:]
     var hasEnded = false
+    /// How often its identity requests waited too long since one was put to the registry.
+    var turnedAway = 0
     /// `SessionTable.revision` when the registry was asked: a right taken away since then outweighs its answer.
     var askedAt: UInt64 = 0
     /// Whether the session is in the table.

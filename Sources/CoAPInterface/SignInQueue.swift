@@ -4,9 +4,10 @@ package import NIOCore
 /// time, and the others wait.
 ///
 /// A device repeats what was not answered within 2 s, so what has waited for `ageLimit` is answered unprocessed: to
-/// work on it would be work for nobody, and the next one would be late as well. While the queue is long the newest goes
-/// first: its peer still waits. Those who are known go before those who are not, so that a reconnect which has begun is
-/// ended before another begins.
+/// work on it would be work for nobody, and the next one would be late as well. Each time a device repeats it waits twice
+/// as long, so who was turned away before may wait twice as long each time too, and goes first: else a queue that has
+/// become short stays empty while everybody is away. While the queue is long the newest goes first: its peer still waits.
+/// Those who are known go before those who are not, so that a reconnect which has begun is ended before another begins.
 package struct SignInQueue: Sendable {
     package struct Limits: Hashable, Sendable {
         /// How many the registry is asked at once.
@@ -54,24 +55,38 @@ package struct SignInQueue: Sendable {
         let since: NIODeadline
     }
 
+    /// Those of one kind, in the order they came.
+    private struct Lane: Sendable {
+        let ageLimit: TimeAmount
+        var entries = CircularBuffer<Entry>()
+    }
+
+    /// Turned away more often than so makes no difference.
+    private static let mostTurnedAway = 3
+
     private let limits: Limits
     private var running = 0
-    /// In the order they came.
-    private var known = CircularBuffer<Entry>()
-    private var others = CircularBuffer<Entry>()
+    /// Whose turn comes first is in the first: the known, then the others; of each, who was turned away most often.
+    private var lanes: [Lane]
     private var nextID: ID = 0
     private var longSince: NIODeadline?
     package private(set) var isNewestFirst = false
 
     package init(limits: Limits) {
         self.limits = limits
+        let lanes = (0...Self.mostTurnedAway).reversed().map { Lane(ageLimit: limits.ageLimit * (1 << $0)) }
+        self.lanes = lanes + lanes
     }
 
-    package var waitingCount: Int { self.known.count + self.others.count }
+    private static func lane(isKnown: Bool, turnedAway: Int) -> Int {
+        self.mostTurnedAway - min(max(turnedAway, 0), self.mostTurnedAway) + (isKnown ? 0 : self.mostTurnedAway + 1)
+    }
+
+    package var waitingCount: Int { self.lanes.reduce(0) { $0 + $1.entries.count } }
 
     /// How long the one has waited that waits the longest.
     package func wait(now: NIODeadline) -> TimeAmount {
-        [self.known.first, self.others.first].compactMap { $0?.since }.min().map { now - $0 } ?? .zero
+        self.lanes.lazy.compactMap { $0.entries.first?.since }.min().map { now - $0 } ?? .zero
     }
 
     /// Takes a slot; false if there is none.
@@ -81,17 +96,20 @@ package struct SignInQueue: Sendable {
         return true
     }
 
-    /// - Parameter isKnown: its peer has shown before who it is.
-    package mutating func arrived(isKnown: Bool, now: NIODeadline) -> Arrival {
+    /// - Parameters:
+    ///   - isKnown: its peer has shown before who it is.
+    ///   - turnedAway: how often its peer was answered unprocessed since it was last served.
+    package mutating func arrived(isKnown: Bool, turnedAway: Int = 0, now: NIODeadline) -> Arrival {
         // Nobody waits while a slot is free.
         if self.begins() { return .begin }
         self.nextID += 1
         let entry = Entry(id: self.nextID, since: now)
         var late: ID?
         if self.waitingCount >= self.limits.waiting {
-            late = (self.others.isEmpty ? self.known.popFirst() : self.others.popFirst())?.id
+            // The lane whose turn comes last gives way.
+            late = self.lanes.lastIndex { !$0.entries.isEmpty }.flatMap { self.lanes[$0].entries.popFirst() }?.id
         }
-        if isKnown { self.known.append(entry) } else { self.others.append(entry) }
+        self.lanes[Self.lane(isKnown: isKnown, turnedAway: turnedAway)].entries.append(entry)
         self.look(now: now)
         return .wait(entry.id, late: late)
     }
@@ -111,21 +129,19 @@ package struct SignInQueue: Sendable {
     }
 
     private mutating func next() -> Entry? {
-        if self.isNewestFirst { return self.known.popLast() ?? self.others.popLast() }
-        return self.known.popFirst() ?? self.others.popFirst()
+        guard let lane = self.lanes.firstIndex(where: { !$0.entries.isEmpty }) else { return nil }
+        return self.isNewestFirst ? self.lanes[lane].entries.popLast() : self.lanes[lane].entries.popFirst()
     }
 
     /// Those that are too old; they wait no more.
     package mutating func late(now: NIODeadline) -> [ID] {
         self.look(now: now)
         var late: [ID] = []
-        while let first = self.known.first, now - first.since >= self.limits.ageLimit {
-            late.append(first.id)
-            self.known.removeFirst()
-        }
-        while let first = self.others.first, now - first.since >= self.limits.ageLimit {
-            late.append(first.id)
-            self.others.removeFirst()
+        for index in self.lanes.indices {
+            while let first = self.lanes[index].entries.first, now - first.since >= self.lanes[index].ageLimit {
+                late.append(first.id)
+                self.lanes[index].entries.removeFirst()
+            }
         }
         return late
     }

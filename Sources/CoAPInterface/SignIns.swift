@@ -41,15 +41,16 @@ package final class SignIns: Sendable {
     /// Calls `turn` once, now or later, on any thread.
     /// - Parameters:
     ///   - isKnown: its peer has shown before who it is.
+    ///   - turnedAway: how often it was too late for its peer since that was last served.
     ///   - isAnsweredHere: asked only if it would have to wait.
     func admit(
-        isKnown: Bool, isAnsweredHere: () -> Bool, on eventLoop: any EventLoop,
+        isKnown: Bool, turnedAway: Int, isAnsweredHere: () -> Bool, on eventLoop: any EventLoop,
         turn: @escaping @Sendable (Turn) -> Void
     ) {
         if self.state.withLock({ $0.queue.begins() }) { return turn(.begin(waited: .zero)) }
         if isAnsweredHere() { return turn(.beginAside) }
         let (begins, late, ticks) = self.state.withLock { state -> (Bool, (@Sendable (Turn) -> Void)?, Bool) in
-            switch state.queue.arrived(isKnown: isKnown, now: .now()) {
+            switch state.queue.arrived(isKnown: isKnown, turnedAway: turnedAway, now: .now()) {
             case .begin:
                 return (true, nil, false)
             case .wait(let id, let late):

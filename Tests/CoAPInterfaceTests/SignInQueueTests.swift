@@ -15,9 +15,13 @@ struct SignInQueueTests {
     }
 
     private static func wait(
-        _ queue: inout SignInQueue, isKnown: Bool = false, at now: NIODeadline
+        _ queue: inout SignInQueue, isKnown: Bool = false, turnedAway: Int = 0, at now: NIODeadline
     ) -> SignInQueue.ID? {
-        if case .wait(let id, nil) = queue.arrived(isKnown: isKnown, now: now) { id } else { nil }
+        if case .wait(let id, nil) = queue.arrived(isKnown: isKnown, turnedAway: turnedAway, now: now) {
+            id
+        } else {
+            nil
+        }
     }
 
     @Test("While a slot is free nobody waits; then in the order they came, those who are known first")
@@ -51,6 +55,24 @@ struct SignInQueueTests {
         #expect(turns.late == [young])
         #expect(turns.begin == [])
         #expect(queue.begins() == true)
+    }
+
+    @Test("Who was turned away may wait twice as long each time, up to 12 s, as it does itself, and goes first")
+    func turnedAway() throws {
+        var queue = Self.taken()
+        let ids = try (0...4).map { try #require(Self.wait(&queue, turnedAway: $0, at: Self.start)) }
+        for (milliseconds, late) in [(1499, []), (1500, [0]), (2999, []), (3000, [1]), (6000, [2]), (11_999, [])] {
+            #expect(queue.late(now: Self.start + .milliseconds(Int64(milliseconds))) == late.map { ids[$0] })
+        }
+        #expect(Set(queue.late(now: Self.start + .milliseconds(12_000))) == Set(ids[3...]))
+
+        let now = Self.start + .seconds(20)
+        let first = try #require(Self.wait(&queue, at: now))
+        let twice = try #require(Self.wait(&queue, turnedAway: 2, at: now))
+        let once = try #require(Self.wait(&queue, turnedAway: 1, at: now))
+        let known = try #require(Self.wait(&queue, isKnown: true, at: now))
+        let order = (0..<4).flatMap { _ in queue.finished(now: now).begin.map(\.id) }
+        #expect(order == [known, twice, once, first])
     }
 
     @Test("When the wait stays above 500 ms for 100 ms the newest goes first, until it is below again")
@@ -107,7 +129,8 @@ struct SignInQueueTests {
             now = now + .milliseconds(.random(in: 0...60, using: &generator))
             switch Int.random(in: 0..<5, using: &generator) {
             case 0...2:
-                switch queue.arrived(isKnown: .random(using: &generator), now: now) {
+                let turnedAway = Int.random(in: 0...5, using: &generator)
+                switch queue.arrived(isKnown: .random(using: &generator), turnedAway: turnedAway, now: now) {
                 case .begin: running += 1
                 case .wait(let id, let late):
                     waiting.insert(id)

@@ -88,7 +88,7 @@ package final class NorthboundService: Service {
         setup: @escaping @Sendable (any Channel) -> EventLoopFuture<Connection>
     ) async throws(BindError) -> Door {
         let bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.autoRead, value: false)
             .serverChannelInitializer { channel in

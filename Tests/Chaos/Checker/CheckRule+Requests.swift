@@ -48,9 +48,10 @@ extension CheckRule {
         }
     }
 
-    /// Which devices a pod has is written down before it comes to harm.
+    /// Which devices a pod has is written down before it comes to harm. Who signs in later may be at any pod, and is not
+    /// judged here.
     package static let bystanders = CheckRule(
-        "bystanders", "While one pod comes to harm and lives, requests to other pods' devices do not fail",
+        "bystanders", "While one pod comes to harm and lives, requests to devices that are at another pod do not fail",
         mayBeIdle: true
     ) { history, finding in
         let harmed = Set(
@@ -59,8 +60,9 @@ extension CheckRule {
         for placement in history.placements { placed.insert([history.phase(at: placement.time), placement.device]) }
         for request in history.requests {
             let touched = request.phases.filter { !history.phases[$0].isPlanned }
-            guard !touched.isEmpty, touched.allSatisfy(harmed.contains),
-                !touched.contains(where: { placed.contains([$0, request.device]) })
+            guard let first = touched.first, touched.allSatisfy(harmed.contains),
+                !touched.contains(where: { placed.contains([$0, request.device]) }),
+                history.isSignedIn(request.device, from: history.phases[first].begin, to: request.end)
             else { continue }
             finding.looked += 1
             guard request.isFailed else { continue }
@@ -118,8 +120,13 @@ extension History {
 
     /// One session of the device lasted from the request's begin to its end, and went on.
     func hadSession(_ request: Request) -> Bool {
-        self.devices[request.device].sessions.contains { session in
-            session.begin <= request.begin && (session.end.map { $0 >= request.end + Self.belated } ?? true)
+        self.isSignedIn(request.device, from: request.begin, to: request.end)
+    }
+
+    /// In one session, which went on.
+    func isSignedIn(_ device: Int, from begin: Time, to end: Time) -> Bool {
+        self.devices[device].sessions.contains { session in
+            session.begin <= begin && (session.end.map { $0 >= end + Self.belated } ?? true)
         }
     }
 }

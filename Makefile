@@ -2,7 +2,7 @@
 # Programs get extra words from ARGS: make run ARGS="--http-port 8081".
 
 .DEFAULT_GOAL := help
-.PHONY: help run build device demo cluster test test-long chaos image k8s test-k8s lint format clean reset
+.PHONY: help run build device demo cluster test test-long fuzz chaos image k8s test-k8s lint format clean reset
 
 help:
 	@scripts/help
@@ -30,6 +30,9 @@ test:
 test-long:
 	@exec scripts/test-long
 
+fuzz:
+	@exec scripts/fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(TARGETS),--targets $(TARGETS))
+
 chaos:
 	@exec scripts/chaos $(ARGS)
 
@@ -43,10 +46,10 @@ test-k8s:
 	@exec scripts/test-k8s
 
 lint:
-	@swift format lint --strict --recursive --parallel Package.swift Sources Tests
+	@swift format lint --strict --recursive --parallel Package.swift Sources Tests Fuzzing/Package.swift Fuzzing/Targets
 
 format:
-	@swift format --in-place --recursive --parallel Package.swift Sources Tests
+	@swift format --in-place --recursive --parallel Package.swift Sources Tests Fuzzing/Package.swift Fuzzing/Targets
 
 clean:
 	@swift package clean

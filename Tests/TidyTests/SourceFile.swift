@@ -120,9 +120,16 @@ extension SourceFile {
     static func all() async throws -> [SourceFile] {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
-        let alone = ["README.md", "CONTRIBUTING.md", "Package.swift", "Makefile", "openapi.yaml", ".ci/run"]
+        let alone = [
+            "README.md", "CONTRIBUTING.md", "Package.swift", "Makefile", "openapi.yaml", ".ci/run",
+            "Fuzzing/Package.swift",
+        ]
         var paths = alone.filter { FileManager.default.fileExists(atPath: "\(root)/\($0)") }
-        for folder in ["Sources", "Tests", "docs", "scripts"] {
+        // What else is in Fuzzing leads to Sources, or was built.
+        let folders = [
+            "Sources", "Tests", "docs", "scripts", "Fuzzing/Targets", "Fuzzing/Corpus", "Fuzzing/Regressions",
+        ]
+        for folder in folders {
             paths += try FileManager.default.subpathsOfDirectory(atPath: "\(root)/\(folder)").map { "\(folder)/\($0)" }
         }
         var files: [SourceFile] = []

@@ -2,7 +2,10 @@
 # Programs get extra words from ARGS: make run ARGS="--http-port 8081".
 
 .DEFAULT_GOAL := help
-.PHONY: help run build device demo cluster test test-long chaos bench image sbom k8s test-k8s lint format clean reset
+# Where Swift of our own is.
+SWIFT := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Codecs Benchmarks/PingLoad \
+	Fuzzing/Package.swift Fuzzing/Targets
+.PHONY: help run build device demo cluster test test-long chaos fuzz bench image sbom k8s test-k8s lint format clean reset
 
 help:
 	@scripts/help
@@ -30,6 +33,9 @@ test:
 test-long:
 	@exec scripts/test-long
 
+fuzz:
+	@exec scripts/fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(TARGETS),--targets $(TARGETS))
+
 chaos:
 	@exec scripts/chaos $(ARGS)
 
@@ -49,12 +55,10 @@ test-k8s:
 	@exec scripts/test-k8s
 
 lint:
-	@swift format lint --strict --recursive --parallel Package.swift Sources Tests \
-		Benchmarks/Package.swift Benchmarks/Codecs Benchmarks/PingLoad
+	@swift format lint --strict --recursive --parallel $(SWIFT)
 
 format:
-	@swift format --in-place --recursive --parallel Package.swift Sources Tests \
-		Benchmarks/Package.swift Benchmarks/Codecs Benchmarks/PingLoad
+	@swift format --in-place --recursive --parallel $(SWIFT)
 
 clean:
 	@swift package clean

@@ -67,6 +67,8 @@ final class WebSocketCodec: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard let error = error as? NIOWebSocketError else { return context.fireErrorCaught(error) }
+        // Behind a Close nothing is looked at (RFC 6455 §5.5.1).
+        guard !self.messages.isOver else { return }
         let isTooLarge = error == .invalidFrameLength
         self.fail(
             isTooLarge ? .messageTooLarge : .protocolError,

@@ -40,7 +40,8 @@ struct WebSocketMessages {
     private let limits: FrameLimits
     private var joined: ByteBuffer?
     private var fragments = 0
-    private var isOver = false
+    /// The peer has closed, or broke a rule: nothing counts any more.
+    private(set) var isOver = false
 
     init(role: WebSocketRole, limits: FrameLimits) {
         self.role = role

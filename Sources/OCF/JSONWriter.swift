@@ -4,6 +4,8 @@ import NIOCore
 /// Writes items as JSON (RFC 8949 §6.1). Goes as deep as the item does, which a decoder has bounded.
 struct JSONWriter {
     private(set) var buffer = ByteBuffer()
+    /// What is written becomes a name.
+    private var isName = false
 
     mutating func write(_ item: DataItem) {
         switch item {
@@ -22,7 +24,7 @@ struct JSONWriter {
             self.buffer.writeInteger(UInt8(ascii: "{"))
             for (index, pair) in pairs.enumerated() {
                 if index > 0 { self.buffer.writeInteger(UInt8(ascii: ",")) }
-                self.quote(Self.name(pair.key))
+                self.quote(self.name(pair.key))
                 self.buffer.writeInteger(UInt8(ascii: ":"))
                 self.write(pair.value)
             }
@@ -36,15 +38,23 @@ struct JSONWriter {
 
     /// A map's key as a name. Unspecified: keys that are neither text, integer nor bytes become their own JSON, and two
     /// keys may so become one name; both entries are written then, since dropping one would hide it.
-    private static func name(_ key: DataItem) -> String {
+    ///
+    /// Arrays and maps in the keys of a key become their CBOR: each level of JSON in JSON would double every quotation
+    /// mark and backslash inside of it, which makes gigabytes of 40 bytes.
+    private func name(_ key: DataItem) -> String {
         switch key {
-        case .text(let text): text
-        case .unsigned(let value): String(value)
-        case .negative(let value): Self.negative(value)
-        case .bytes(let bytes): Self.base64URL(bytes)
-        case .tagged(_, let item): Self.name(item)
+        case .text(let text): return text
+        case .unsigned(let value): return String(value)
+        case .negative(let value): return Self.negative(value)
+        case .bytes(let bytes): return Self.base64URL(bytes)
+        case .tagged(_, let item): return self.name(item)
+        case .array where self.isName, .map where self.isName:
+            return Self.base64URL(Array(key.encoded().readableBytesView))
         case .array, .map, .boolean, .null, .undefined, .simple, .float:
-            String(buffer: JSONCoding.encode(key))
+            var writer = JSONWriter()
+            writer.isName = true
+            writer.write(key)
+            return String(buffer: writer.buffer)
         }
     }
 

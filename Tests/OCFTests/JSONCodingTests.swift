@@ -112,6 +112,19 @@ struct JSONCodingTests {
         }
     }
 
+    @Test("BI-28: maps that are keys of maps, level upon level, do not double what they are written in each time")
+    func keysInKeys() throws {
+        let inner: DataItem = .map([.init(.map([.init("\"", 1)]), 2)])
+        #expect(String(buffer: JSONCoding.encode(inner)) == #"{"{\"\\\"\":1}":2}"#)
+        // From the second level on a key is its CBOR: a1 61 22 01.
+        #expect(String(buffer: JSONCoding.encode(.map([.init(inner, 3)]))) == #"{"{\"oWEiAQ\":2}":3}"#)
+
+        // As deep as it may be, this would need 16 GB.
+        var item: DataItem = "\"\"\"\""
+        for _ in 0..<16 { item = .map([.init(item, 0)]) }
+        #expect(JSONCoding.encode(item).readableBytes < 4 * item.encoded().readableBytes)
+    }
+
     @Test("What JSON can hold survives being written and read, whatever it is", arguments: 1...4 as ClosedRange<UInt64>)
     func roundTrip(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)

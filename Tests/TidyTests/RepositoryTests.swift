@@ -21,12 +21,30 @@ struct RepositoryTests {
         let paths = Set(try await Self.files.value.map(\.path))
         for path in [
             "Sources/CoAP/Message.swift", "Tests/TidyTests/RepositoryTests.swift", "README.md", "docs/ARCHITECTURE.md",
-            "Benchmarks/Package.swift", "Benchmarks/compare/figures.py",
+            "Benchmarks/Package.swift", "Benchmarks/compare/figures.py", "Fuzzing/Targets/Fuzz.swift",
         ] {
             #expect(paths.contains(path))
         }
         for (target, _) in Layers.allowed {
             #expect(paths.contains { $0.hasPrefix("Sources/\(target)/") }, "the table of layers names \(target)")
+        }
+    }
+
+    @Test("Every fuzz target has inputs to begin with, and every input a target")
+    func fuzzTargetsHaveInputs() async throws {
+        let files = try await Self.files.value
+        let list = try #require(files.first { $0.path == "Fuzzing/Targets/Fuzz.swift" })
+        // `        "cbor": CBORTarget.check,`
+        let targets = Set(
+            list.lines.filter { $0.hasSuffix("Target.check,") }.compactMap {
+                $0.split(separator: "\"").dropFirst().first
+            })
+        #expect(targets.count > 5)
+        for folder in ["Fuzzing/Corpus/", "Fuzzing/Regressions/"] {
+            let names = files.filter { $0.path.hasPrefix(folder) }
+                .compactMap { $0.path.dropFirst(folder.count).split(separator: "/").first }
+            #expect(Set(names).isSubset(of: targets), "\(folder) has inputs of no target")
+            if folder == "Fuzzing/Corpus/" { #expect(Set(names) == targets, "a target has no inputs") }
         }
     }
 

@@ -122,12 +122,13 @@ extension SourceFile {
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
         let alone = [
             "README.md", "CONTRIBUTING.md", "SECURITY.md", "Package.swift", "Makefile", "Dockerfile", "openapi.yaml",
-            ".ci/run", "Benchmarks/Package.swift",
+            ".ci/run", "Benchmarks/Package.swift", "Fuzzing/Package.swift",
         ]
         var paths = alone.filter { FileManager.default.fileExists(atPath: "\(root)/\($0)") }
-        // Benchmarks also has what was built and measured there, and a link to Sources.
+        // What else is in these two leads to Sources, was built or was measured.
         let benchmarks = ["CEpoll", "Codecs", "PingLoad", "compare"].map { "Benchmarks/\($0)" }
-        for folder in ["Sources", "Tests", "docs", "scripts"] + benchmarks {
+        let fuzzing = ["Targets", "Corpus", "Regressions"].map { "Fuzzing/\($0)" }
+        for folder in ["Sources", "Tests", "docs", "scripts"] + benchmarks + fuzzing {
             paths += try FileManager.default.subpathsOfDirectory(atPath: "\(root)/\(folder)").map { "\(folder)/\($0)" }
         }
         var files: [SourceFile] = []

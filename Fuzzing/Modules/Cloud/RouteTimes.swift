@@ -1,0 +1,1 @@
+../../../Sources/Cloud/Routes/RouteTimes.swift

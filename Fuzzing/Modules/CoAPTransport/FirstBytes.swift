@@ -1,0 +1,1 @@
+../../../Sources/CoAPTransport/FirstBytes.swift

@@ -1,0 +1,1 @@
+../../../Sources/CoAPTransport/ProxyHeader.swift

@@ -1,0 +1,1 @@
+../../../Sources/CoAPTransport/WebSocketCodec.swift

@@ -1,0 +1,1 @@
+../../../Sources/Northbound/Transcoding.swift

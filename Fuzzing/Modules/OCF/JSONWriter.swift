@@ -1,0 +1,1 @@
+../../../Sources/OCF/JSONWriter.swift

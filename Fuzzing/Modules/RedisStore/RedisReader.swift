@@ -1,0 +1,1 @@
+../../../Sources/RedisStore/RedisReader.swift

@@ -111,6 +111,6 @@ extension ListenerCeiling {
                 case .memory: .memory
                 case .descriptors: .descriptors
                 }
-            }, leave: { ceilings.leave() })
+            }, leave: { ceilings.leave() }, isMemoryShort: { ceilings.memory.isShort })
     }
 }

@@ -39,12 +39,16 @@ package struct ListenerCeiling: Sendable {
     let enter: @Sendable () -> ListenerRefusal?
     /// Gives it back.
     let leave: @Sendable () -> Void
+    /// Whether memory is short: then little is kept of what strangers send.
+    let isMemoryShort: @Sendable () -> Bool
 
     package init(
-        enter: @escaping @Sendable () -> ListenerRefusal? = { nil }, leave: @escaping @Sendable () -> Void = {}
+        enter: @escaping @Sendable () -> ListenerRefusal? = { nil }, leave: @escaping @Sendable () -> Void = {},
+        isMemoryShort: @escaping @Sendable () -> Bool = { false }
     ) {
         self.enter = enter
         self.leave = leave
+        self.isMemoryShort = isMemoryShort
     }
 }
 
@@ -62,7 +66,7 @@ package final class ListenerGroup: Sendable {
     private let logger: Logger
     private let handshakes: HandshakeLimits?
     private let admits: @Sendable (SourcePrefix) -> Bool
-    private let ceiling: ListenerCeiling
+    let ceiling: ListenerCeiling
     private let onHandshakeWait: @Sendable (TimeAmount) -> Void
     private let onRefusal: @Sendable (ListenerRefusal) -> Void
     private let rooms = Mutex<[ObjectIdentifier: NIOLoopBoundBox<HandshakeRoom>]>([:])

@@ -5,19 +5,20 @@ import TestServers
 import TestSupport
 import Testing
 
-@Suite("When descriptors run out", .timeLimit(.minutes(3)))
+@Suite("When descriptors run out", .serialized, .timeLimit(.minutes(3)))
 struct DescriptorTests {
     @Test("BI-51: beyond what descriptors leave room for new connections are reset, and those there are go on")
     func ceiling() async throws {
         try await GatewayProcess.with(descriptors: 256) { gateway in
             try await gateway.process.waitFor("MAX_CONNECTIONS is more than the limit of open files leaves room for")
             let device = try await gateway.cloud.owner("alice").device("00000000-0000-4000-8000-000000000001")
-            let taken = await gateway.flood(1000)
-            // Half of 256, the device's among them; connections over HTTP from before may not be gone yet.
-            #expect((110...127).contains(taken.count))
-            #expect(try await gateway.refused("descriptors") >= 800)
+            let taken = await gateway.flood(600)
+            // Half of 256, the device's among them. More only where a slow machine lets the first of them be over.
+            #expect(taken.count >= 110)
+            #expect(try gateway.descriptors().count <= 128 + 64)
+            #expect(try await gateway.refused("descriptors") >= 590 - taken.count)
             #expect(gateway.process.outputSoFar.contains("as many are open as the limit of open files has room for"))
-            #expect(try await gateway.processorShare(over: .seconds(1)) < 0.5)
+            #expect(try await gateway.processorShare(over: .seconds(1)) < 0.2)
 
             _ = try await device.discover()
             let admin = HTTPTestClient(port: gateway.admin)
@@ -52,7 +53,7 @@ struct DescriptorTests {
             try await gateway.process.waitFor("no more files can be opened")
             try await gateway.process.waitFor("an HTTP connection could not be accepted")
             // A loop that spins uses one processor whole, and each of these listeners would.
-            #expect(try await gateway.processorShare(over: .seconds(2)) < 0.4)
+            #expect(try await gateway.processorShare(over: .seconds(2)) < 0.2)
             _ = try await device.discover()
 
             try await gateway.limitDescriptors(to: 1000)
@@ -70,10 +71,15 @@ struct DescriptorTests {
 }
 
 extension GatewayProcess {
+    /// Those that are open.
+    fileprivate func descriptors() throws -> Set<Int> {
+        let names = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(self.process.pid)/fd")
+        return Set(names.compactMap { Int($0) })
+    }
+
     /// The number the next file would get.
     fileprivate func lowestFreeDescriptor() throws -> Int {
-        let names = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(self.process.pid)/fd")
-        let open = Set(names.compactMap { Int($0) })
+        let open = try self.descriptors()
         return (0...).first { !open.contains($0) } ?? 0
     }
 

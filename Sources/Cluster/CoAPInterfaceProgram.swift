@@ -16,7 +16,8 @@ package enum CoAPInterfaceProgram: ServerProgram {
     ) async throws -> StartedProgram {
         try await StartUndo.guarding { undo in
             let context = ProgramContext(
-                CoAPInterfaceSettings.program, settings.process, metrics: metrics, checks: [], undo: &undo)
+                CoAPInterfaceSettings.program, settings.process, metrics: metrics, checks: [],
+                memoryLimit: settings.ceilings.memoryLimit, undo: &undo)
             return try await Self.assemble(settings, context)
         }
     }
@@ -77,7 +78,8 @@ package enum CoAPInterfaceProgram: ServerProgram {
             cluster: { balancer.status })
         return StartedProgram(
             ports: coap.namedPorts.merging(["pod": podPort.port, "admin": admin.port]) { $1 },
-            services: [context.loops] + CertificateWatch.services(certificates) + reach.services
+            services: [context.loops, context.ceilings.memory] + CertificateWatch.services(certificates)
+                + reach.services
                 + [
                     Self.follower(keeper.sessions, states, context, reach), admin, keeper, podPort, coap,
                     EdgeStop(edge: edge), balancer, drain,

@@ -8,6 +8,7 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
     /// The port other programs reach our sessions at.
     package var podPort: Int
     package var requests: RequestSettings
+    package var ceilings: CeilingSettings
     package var drain: DrainSettings
     package var move: MoveSettings
     package var pod: PodSettings
@@ -23,7 +24,8 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         name: "coap-interface",
         abstract: "Keeps the connections of OCF devices over CoAP/TCP, and passes requests to them.",
         settings: DeviceSettings.declarations + TLSSettings.declarations + [podPort.declaration]
-            + RequestSettings.declarations + DrainSettings.declarations + MoveSettings.declarations
+            + RequestSettings.declarations + CeilingSettings.declarations + DrainSettings.declarations
+            + MoveSettings.declarations
             + RegistryLocation.declarations + RedisSettings.declarations
             + PodSettings.declarations + InternalSettings.declarations + ProcessSettings.declarations,
     )
@@ -35,6 +37,7 @@ package struct CoAPInterfaceSettings: ServerConfiguration {
         self.tls = TLSSettings(&reader)
         self.podPort = reader.read(Self.podPort)
         self.requests = RequestSettings(&reader)
+        self.ceilings = CeilingSettings(&reader)
         self.drain = DrainSettings(&reader)
         self.move = MoveSettings(&reader)
         self.registry = RegistryLocation(&reader)

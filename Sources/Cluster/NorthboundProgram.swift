@@ -13,7 +13,8 @@ package enum NorthboundProgram: ServerProgram {
     ) async throws -> StartedProgram {
         try await StartUndo.guarding { undo in
             let context = ProgramContext(
-                NorthboundSettings.program, settings.process, metrics: metrics, checks: [], undo: &undo)
+                NorthboundSettings.program, settings.process, metrics: metrics, checks: [],
+                memoryLimit: settings.ceilings.memoryLimit, undo: &undo)
             return try await Self.assemble(settings, context)
         }
     }
@@ -49,9 +50,10 @@ package enum NorthboundProgram: ServerProgram {
         return StartedProgram(
             ports: ["http": http.port, "admin": admin.port]
                 .merging(http.securePort.map { ["https": $0] } ?? [:]) { $1 },
-            services: [context.loops] + CertificateWatch.services(certificates) + reach.services + [
-                follower, admin, http, EdgeStop(edge: edge), drain,
-            ],
+            services: [context.loops, context.ceilings.memory] + CertificateWatch.services(certificates)
+                + reach.services + [
+                    follower, admin, http, EdgeStop(edge: edge), drain,
+                ],
             details: ["pod": name], hurry: hurry)
     }
 

@@ -5,6 +5,7 @@ package struct NorthboundSettings: ServerConfiguration {
     package var process: ProcessSettings
     package var http: HTTPSettings
     package var requests: RequestSettings
+    package var ceilings: CeilingSettings
     package var drain: DrainSettings
     package var pod: PodSettings
     package var registry: RegistryLocation
@@ -16,6 +17,7 @@ package struct NorthboundSettings: ServerConfiguration {
         name: "northbound",
         abstract: "The HTTP API for people, apps and provisioning.",
         settings: HTTPSettings.declarations + TLSSettings.sharedDeclarations + RequestSettings.declarations
+            + CeilingSettings.declarations
             + DrainSettings.declarations
             + RegistryLocation.declarations
             + RedisSettings.declarations + PodSettings.declarations + InternalSettings.declarations
@@ -28,6 +30,7 @@ package struct NorthboundSettings: ServerConfiguration {
         self.http = HTTPSettings(&reader)
         self.http.fallBack(to: TLSSettings.sharedFiles(&reader))
         self.requests = RequestSettings(&reader)
+        self.ceilings = CeilingSettings(&reader)
         self.drain = DrainSettings(&reader)
         self.registry = RegistryLocation(&reader)
         self.redis = RedisSettings(&reader)

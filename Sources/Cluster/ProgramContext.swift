@@ -15,14 +15,18 @@ package struct ProgramContext: Sendable {
     package let loops: EventLoops
     package let readiness: Readiness
     package let dependencies: Dependencies
+    /// What connections from outside have to fit under.
+    package let ceilings: Ceilings
     private let metrics: MetricsRegistry
     private let makeLogger: @Sendable (String) -> Logger
 
     /// - Parameters:
     ///   - checks: what `/readyz` waits for besides dependencies.
+    ///   - memoryLimit: `MEMORY_LIMIT`; nil: the limit of the cgroup.
     ///   - makeLogger: gives the logger of each part, by label.
     package init(
         _ program: ProgramDescription, _ process: ProcessSettings, metrics: MetricsRegistry, checks: [String],
+        memoryLimit: Int? = nil,
         makeLogger: @escaping @Sendable (String) -> Logger = { Logger(label: $0) }, undo: inout StartUndo
     ) {
         self.program = program
@@ -31,6 +35,8 @@ package struct ProgramContext: Sendable {
         self.metrics = metrics
         self.readiness = Readiness(checks: checks)
         self.makeLogger = makeLogger
+        self.ceilings = Ceilings(
+            memoryLimit: memoryLimit, eventLoops: process.eventLoops, logger: makeLogger("ceilings"))
         self.dependencies = Dependencies(readiness: self.readiness, logger: makeLogger(program.name))
     }
 
@@ -46,13 +52,16 @@ package struct ProgramContext: Sendable {
     package func bindDevices(
         _ devices: DeviceSettings, _ certificates: ServerCertificates?, _ context: CoAPInterfaceContext
     ) async throws(BindError) -> CoAPInterfaceServer {
+        self.ceilings.descriptors.check(
+            devices.maxConnections, setting: "MAX_CONNECTIONS", logger: self.logger("ceilings"))
         do throws(DevicePortError) {
             return try await CoAPInterfaceServer.bind(
                 host: self.process.bindAddress, ports: devices.listeners(certificates), proxies: devices.proxies,
                 group: self.loops.group, configuration: devices.connection,
                 maximumConnections: devices.maxConnections,
                 handshakes: devices.handshakeLimits(eventLoops: self.process.eventLoops),
-                sources: devices.sourceRate.map { SourceLimit(perSecond: $0) }, context: context)
+                sources: devices.sourceRate.map { SourceLimit(perSecond: $0) }, ceilings: self.ceilings,
+                context: context)
         } catch {
             throw BindError(
                 host: self.process.bindAddress, port: error.port, variable: error.scheme.portVariable,
@@ -92,7 +101,7 @@ package struct ProgramContext: Sendable {
                 configuration: configuration, registry: registry, devices: devices, presence: presence,
                 sessions: sessions, events: events, streams: streams, states: states,
                 keys: keys, accessLog: accessLog, logger: logger),
-            certificates: certificates, group: self.loops.group, logger: logger)
+            certificates: certificates, ceilings: self.ceilings, group: self.loops.group, logger: logger)
     }
 
     /// Takes the admin port.

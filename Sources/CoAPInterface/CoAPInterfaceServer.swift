@@ -2,6 +2,7 @@ package import CoAP
 package import CoAPTransport
 package import NIOCore
 import ServiceLifecycle
+package import ServiceShell
 
 /// One port for devices and clients.
 package struct DevicePort: Sendable {
@@ -48,17 +49,19 @@ package struct CoAPInterfaceServer: Service {
     ///   - maximumConnections: on all of them together.
     ///   - handshakes: how TLS handshakes are spread over time; nil: not at all.
     ///   - sources: how many connections one source may open; nil: any number.
+    ///   - ceilings: what they have to fit under together with those of other ports; nil: nothing.
     /// - Throws: `DevicePortError`.
     package static func bind(
         host: String, ports: [DevicePort], proxies: ProxySources = ProxySources(), group: any EventLoopGroup,
         configuration: ConnectionConfiguration, limits: TransportLimits = TransportLimits(), maximumConnections: Int,
-        handshakes: HandshakeLimits? = nil, sources: SourceLimit? = nil, stopGrace: TimeAmount = .seconds(2),
-        context: CoAPInterfaceContext
+        handshakes: HandshakeLimits? = nil, sources: SourceLimit? = nil, ceilings: Ceilings? = nil,
+        stopGrace: TimeAmount = .seconds(2), context: CoAPInterfaceContext
     ) async throws(DevicePortError) -> CoAPInterfaceServer {
         let metrics = context.metrics
         let sharing = ListenerGroup(
             maximumConnections: maximumConnections, handshakes: handshakes, logger: context.logger,
             admits: { sources?.admits($0) ?? true },
+            ceiling: ceilings.map(ListenerCeiling.init) ?? ListenerCeiling(),
             onHandshakeWait: { metrics.handshakeWaited($0) },
             onRefusal: { metrics.refusedConnection($0) })
         var listeners: [(scheme: URIScheme, listener: CoAPListener)] = []
@@ -96,5 +99,18 @@ package struct CoAPInterfaceServer: Service {
                 group.addTask { await listener.releaseAll(grace: self.stopGrace) }
             }
         }
+    }
+}
+
+extension ListenerCeiling {
+    init(_ ceilings: Ceilings) {
+        self.init(
+            enter: {
+                switch ceilings.enter() {
+                case nil: nil
+                case .memory: .memory
+                case .descriptors: .descriptors
+                }
+            }, leave: { ceilings.leave() }, isMemoryShort: { ceilings.memory.isShort })
     }
 }

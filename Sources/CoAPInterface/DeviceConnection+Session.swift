@@ -79,6 +79,7 @@ extension DeviceConnection {
                 return self.answerGrant()
             }
             self.isEntered = true
+            self.connection?.becomeKnown()
             self.context.keeper.began(ticket)
             self.context.keeper.noteSignedIn(session, peer: self.connection?.peerAddress ?? "unknown")
             self.context.metrics.sessionBegan(tookOver: tookOver)

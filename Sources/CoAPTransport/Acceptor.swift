@@ -18,7 +18,7 @@ struct Acceptor: Sendable {
         let handler = ConnectionHandler(
             configuration: self.configuration, limits: self.limits, delegate: self.makeDelegate(),
             tokenSeed: .random(in: .min ... .max), ended: ended, turn: self.loopWatch?.turn(of: channel.eventLoop),
-            arrival: arrival, logger: self.logger)
+            arrival: arrival, isMemoryShort: self.connections.group.ceiling.isMemoryShort, logger: self.logger)
         self.connections.insert(
             ObjectIdentifier(channel as AnyObject),
             CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult))

@@ -82,6 +82,11 @@ package struct CoAPConnection: Sendable {
         self.handler.onLoop { $0.takeLargeMessages(limits) }
     }
 
+    /// The peer is no stranger any more: what it sends is read even while memory is short.
+    package func becomeKnown() {
+        self.handler.onLoop { $0.becomeKnown() }
+    }
+
     /// Asks the peer for a sign of life. If none comes, keepalive closes the connection.
     package func ping() {
         self.handler.onLoop { $0.ping() }

@@ -96,7 +96,12 @@ package final class CoAPListener: Sendable {
             }
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    guard connections.reserve(channel) else { throw ChannelError.operationUnsupported }
+                    // Nothing has been spent on it yet, neither TLS nor a buffer. Where something is short, nothing is
+                    // left of it either.
+                    if let refusal = connections.reserve(channel) {
+                        guard refusal.isShortage else { throw ChannelError.operationUnsupported }
+                        return channel.reset()
+                    }
                     // One connection, one place: given back when the channel closes, whatever it came to.
                     let key = ObjectIdentifier(channel as AnyObject)
                     channel.closeFuture.whenComplete { _ in connections.remove(key) }

@@ -75,7 +75,18 @@ extension ConnectionHandler {
     }
 
     func mayRead(_ context: ChannelHandlerContext) -> Bool {
-        self.limits.readsWhileUnwritable || context.channel.isWritable
+        guard self.limits.readsWhileUnwritable || context.channel.isWritable else { return false }
+        // Strangers could fill what is left with messages that never end; those who are there for something sign in,
+        // which takes less, or are closed for saying nothing whole.
+        return self.isKnown || self.buffer.readableBytes <= Self.strangerBytes || !self.isMemoryShort()
+    }
+
+    /// What is kept of a stranger's message that is not whole while memory is short: more than a sign-in has.
+    static let strangerBytes = 8 << 10
+
+    func becomeKnown() {
+        self.isKnown = true
+        self.resumeReading()
     }
 
     /// From here on messages may be as large as the configuration says.

@@ -48,11 +48,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Handling stopped in the middle of the buffer: for the others' turn, the rate, or a slow reader.
     var isPaused = false
     var heldRead = false
+    /// Whether somebody stands behind this who knows the peer: see `CoAPConnection.becomeKnown`.
+    var isKnown = false
+    let isMemoryShort: @Sendable () -> Bool
 
     init(
         configuration: ConnectionConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
         tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil,
-        arrival: ConnectionArrival = ConnectionArrival(), logger: Logger
+        arrival: ConnectionArrival = ConnectionArrival(), isMemoryShort: @escaping @Sendable () -> Bool = { false },
+        logger: Logger
     ) {
         let now = NIODeadline.now()
         self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
@@ -69,6 +73,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         self.ended = ended
         self.turn = turn
         self.arrival = arrival
+        self.isMemoryShort = isMemoryShort
         self.logger = logger
     }
 

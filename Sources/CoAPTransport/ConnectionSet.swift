@@ -1,4 +1,5 @@
 import Certificates
+import Logging
 import NIOCore
 import Synchronization
 
@@ -21,11 +22,15 @@ final class ConnectionSet: Sendable {
     var count: Int { self.state.withLock { $0.opening.count + $0.connections.count } }
     var all: [CoAPConnection] { self.state.withLock { Array($0.connections.values) } }
 
-    /// False if there is no place; whoever got one calls `remove` at the end.
-    func reserve(_ channel: any Channel) -> Bool {
-        guard self.group.reserve() else { return false }
+    /// Why there is no place for it; whoever got one calls `remove` at the end.
+    func reserve(_ channel: any Channel) -> ListenerRefusal? {
+        if let refusal = self.group.reserve() {
+            self.group.refused(
+                refusal, metadata: channel.localAddress?.port.map { ["port": "\($0)"] } ?? [:])
+            return refusal
+        }
         self.state.withLock { $0.opening[ObjectIdentifier(channel as AnyObject)] = channel }
-        return true
+        return nil
     }
 
     func insert(_ key: ObjectIdentifier, _ connection: CoAPConnection) {

@@ -174,7 +174,7 @@ extension ListenerRefusal {
         case .plainOnTLS: scheme == .tls ? .tcp : .webSocket
         case .tlsOnPlain: scheme == .tcp ? .tls : .secureWebSocket
         case .full, .handshakeFailed, .timedOut, .proxyHeader, .upgradeRefused, .handshakeQueue, .sourceRate,
-            .noDescriptor:
+            .noDescriptor, .descriptors, .memory:
             nil
         }
     }

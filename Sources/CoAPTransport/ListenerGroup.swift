@@ -25,6 +25,31 @@ package enum ListenerRefusal: String, Hashable, Sendable, CaseIterable {
     case sourceRate = "source-rate"
     /// The process has as many files open as it may: the connection waits in the kernel.
     case noDescriptor = "no-descriptor"
+    /// The descriptors that are left are for what the process opens itself.
+    case descriptors = "descriptors"
+    /// The memory in use comes near what the process may have.
+    case memory = "memory"
+
+    var isShortage: Bool { self == .descriptors || self == .memory }
+}
+
+/// What the connections of a listener have to fit under besides its own maximum; called on any event loop.
+package struct ListenerCeiling: Sendable {
+    /// Takes a place; else says why there is none.
+    let enter: @Sendable () -> ListenerRefusal?
+    /// Gives it back.
+    let leave: @Sendable () -> Void
+    /// Whether memory is short: then little is kept of what strangers send.
+    let isMemoryShort: @Sendable () -> Bool
+
+    package init(
+        enter: @escaping @Sendable () -> ListenerRefusal? = { nil }, leave: @escaping @Sendable () -> Void = {},
+        isMemoryShort: @escaping @Sendable () -> Bool = { false }
+    ) {
+        self.enter = enter
+        self.leave = leave
+        self.isMemoryShort = isMemoryShort
+    }
 }
 
 /// What the listeners of one program share: how many connections they take together, and who hears of those they did
@@ -41,6 +66,7 @@ package final class ListenerGroup: Sendable {
     private let logger: Logger
     private let handshakes: HandshakeLimits?
     private let admits: @Sendable (SourcePrefix) -> Bool
+    let ceiling: ListenerCeiling
     private let onHandshakeWait: @Sendable (TimeAmount) -> Void
     private let onRefusal: @Sendable (ListenerRefusal) -> Void
     private let rooms = Mutex<[ObjectIdentifier: NIOLoopBoundBox<HandshakeRoom>]>([:])
@@ -51,12 +77,14 @@ package final class ListenerGroup: Sendable {
     ///   - limitName: the setting that `maximumConnections` comes from, for the log line.
     ///   - handshakes: how TLS handshakes are spread over time; nil: not at all.
     ///   - admits: whether one more connection from there is taken; called on any event loop.
+    ///   - ceiling: what else a connection has to fit under.
     ///   - onHandshakeWait: how long one of them had to wait; called on any event loop.
     ///   - onRefusal: counts; called on any event loop.
     package init(
         maximumConnections: Int, limitName: String = "MAX_CONNECTIONS", handshakes: HandshakeLimits? = nil,
         logger: Logger,
         admits: @escaping @Sendable (SourcePrefix) -> Bool = { _ in true },
+        ceiling: ListenerCeiling = ListenerCeiling(),
         onHandshakeWait: @escaping @Sendable (TimeAmount) -> Void = { _ in },
         onRefusal: @escaping @Sendable (ListenerRefusal) -> Void = { _ in }
     ) {
@@ -65,27 +93,29 @@ package final class ListenerGroup: Sendable {
         self.handshakes = handshakes
         self.logger = logger
         self.admits = admits
+        self.ceiling = ceiling
         self.onHandshakeWait = onHandshakeWait
         self.onRefusal = onRefusal
     }
 
     // MARK: Places
 
-    /// Takes a place; whoever got one gives it back.
-    func reserve() -> Bool {
+    /// Takes a place, which whoever got it gives back; else says why there is none.
+    func reserve() -> ListenerRefusal? {
         let isFree = self.state.withLock { state in
             guard state.open < self.maximumConnections else { return false }
             state.open += 1
             return true
         }
-        if !isFree {
-            self.refused(.full, metadata: [:])
-        }
-        return isFree
+        guard isFree else { return .full }
+        guard let refusal = self.ceiling.enter() else { return nil }
+        self.state.withLock { $0.open -= 1 }
+        return refusal
     }
 
     func giveBack() {
         self.state.withLock { $0.open -= 1 }
+        self.ceiling.leave()
     }
 
     /// Whether one more connection from there is taken.
@@ -157,9 +187,10 @@ extension ListenerRefusal {
     /// Nil: what anybody in the world can cause and nobody here can put right.
     fileprivate var level: Logger.Level? {
         switch self {
-        case .full, .handshakeQueue, .sourceRate, .noDescriptor: .warning
+        case .full, .handshakeQueue, .sourceRate, .noDescriptor, .descriptors: .warning
         case .plainOnTLS, .tlsOnPlain, .proxyHeader: .info
-        case .handshakeFailed, .timedOut, .upgradeRefused: nil
+        // Whoever watches the memory has said it once.
+        case .handshakeFailed, .timedOut, .upgradeRefused, .memory: nil
         }
     }
 
@@ -175,6 +206,8 @@ extension ListenerRefusal {
         case .handshakeQueue: "more TLS clients come than handshakes can be done; see HANDSHAKES"
         case .sourceRate: "its source opens more connections than SOURCE_RATE lets it"
         case .noDescriptor: "no more files can be opened; it waits: raise the limit (ulimit -n)"
+        case .descriptors: "as many are open as the limit of open files has room for: raise it (ulimit -Hn)"
+        case .memory: "memory is short"
         }
     }
 }

@@ -60,7 +60,7 @@ package struct EmbeddedGateway: Sendable {
         try await StartUndo.guarding { undo in
             let context = ProgramContext(
                 GatewayConfiguration.program, configuration.process, metrics: metrics, checks: ["store"],
-                makeLogger: makeLogger, undo: &undo)
+                memoryLimit: configuration.ceilings.memoryLimit, makeLogger: makeLogger, undo: &undo)
             let store = try await EmbeddedStore.open(configuration, undo: &undo)
             return try await Self.assemble(configuration, context, store)
         }
@@ -100,7 +100,8 @@ package struct EmbeddedGateway: Sendable {
                 admin: admin.port),
             sid: store.sid,
             services: [
-                context.loops, store, inside.desk, inside.housekeeping, admin, inside.keeper, devices, http,
+                context.loops, context.ceilings.memory, store, inside.desk, inside.housekeeping, admin, inside.keeper,
+                devices, http,
                 EdgeStop(edge: inside.edge),
             ] + CertificateWatch.services(shown.toDevices) + CertificateWatch.services(shown.overHTTP))
     }

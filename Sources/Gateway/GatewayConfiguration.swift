@@ -11,6 +11,7 @@ package struct GatewayConfiguration: ServerConfiguration {
     package var devices: DeviceSettings
     package var tls: TLSSettings
     package var requests: RequestSettings
+    package var ceilings: CeilingSettings
     package var dataDirectory: String
     package var tokens: TokenSettings
     /// 32 bytes; `nil`: the one kept in the data directory, made there at the first start.
@@ -35,7 +36,7 @@ package struct GatewayConfiguration: ServerConfiguration {
         name: "coap-gateway",
         abstract: "An OCF cloud in one process: devices over CoAP/TCP, apps over HTTP, SQLite in a directory.",
         settings: HTTPSettings.declarations + DeviceSettings.declarations + TLSSettings.declarations
-            + RequestSettings.declarations
+            + RequestSettings.declarations + CeilingSettings.declarations
             + [Keys.dataDirectory.declaration] + TokenSettings.declarations
             + [Keys.tokenSealKey.declaration, SealKeys.previous.declaration, Keys.sid.declaration]
             + ProcessSettings.declarations,
@@ -49,6 +50,7 @@ package struct GatewayConfiguration: ServerConfiguration {
         self.tls = TLSSettings(&reader)
         self.http.fallBack(to: self.tls.files)
         self.requests = RequestSettings(&reader)
+        self.ceilings = CeilingSettings(&reader)
         self.dataDirectory = reader.read(Keys.dataDirectory)
         self.tokens = TokenSettings(&reader)
         self.tokenSealKey = reader.read(Keys.tokenSealKey)

@@ -64,7 +64,7 @@ extension ProblemKind {
     /// The rest of the request is not read, so nothing more can come over this connection.
     var endsConnection: Bool {
         switch self {
-        case .bodyTooLarge, .bodyTimeout, .headerTooLarge: true
+        case .bodyTooLarge, .bodyTimeout, .headerTooLarge, .noRoom: true
         case .badTarget, .badHeader, .badBody, .badField, .badRequest, .unauthorized, .wrongPrincipal, .notYours,
             .forbidden, .registrationClosed, .notFound, .unknownDevice, .methodNotAllowed, .notAcceptable, .conflict,
             .userExists, .preconditionFailed, .targetTooLong, .unsupportedMediaType, .tooManyRequests,

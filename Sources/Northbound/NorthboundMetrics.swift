@@ -5,6 +5,7 @@ struct NorthboundMetrics: Sendable {
     private let requests: [Endpoint.Action?: [Counter]]
     private let durations: [Endpoint.Action?: Timer]
     private let malformed: Counter
+    private let refused: [HTTPConnections.Refusal: Counter]
     private let dropped = Counter(label: "http.streams.dropped")
     private let gaps = Counter(label: "http.streams.gaps")
 
@@ -21,6 +22,10 @@ struct NorthboundMetrics: Sendable {
         self.requests = requests
         self.durations = durations
         self.malformed = Counter(label: "http.requests.malformed")
+        self.refused = Dictionary(
+            uniqueKeysWithValues: HTTPConnections.Refusal.allCases.map {
+                ($0, Counter(label: "http.connections.refused", dimensions: [("reason", $0.rawValue)]))
+            })
     }
 
     func count(_ action: Endpoint.Action?, status: Int, duration: Duration) {
@@ -36,6 +41,11 @@ struct NorthboundMetrics: Sendable {
     /// A reader was told that events are lost.
     func countGap() {
         self.gaps.increment()
+    }
+
+    /// A connection was not taken.
+    func countRefused(_ refusal: HTTPConnections.Refusal) {
+        self.refused[refusal]?.increment()
     }
 
     func countMalformed() {

@@ -94,10 +94,13 @@ package struct NorthboundResponder: Sendable {
         return self.response(answer, scope)
     }
 
-    /// The answer to bytes that are no request; they have no access line, since nothing of them can be told.
-    package func answerMalformed(_ problem: Problem) -> HTTPAnswer {
-        self.logger.debug("malformed HTTP request", metadata: .init([.errorCode: problem.kind.slug]))
-        self.metrics.countMalformed()
+    /// The answer to bytes that are no request, or that come over a connection there is no room for; they have no
+    /// access line, since nothing of them can be told.
+    package func answerUnheard(_ problem: Problem) -> HTTPAnswer {
+        if problem.kind != .noRoom {
+            self.logger.debug("malformed HTTP request", metadata: .init([.errorCode: problem.kind.slug]))
+            self.metrics.countMalformed()
+        }
         let id = FreshRequestID.make()
         var answer = HTTPAnswer(problem, requestID: id)
         answer.fields[RequestID.field] = id

@@ -46,6 +46,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case moving = "moving"
     case deviceBusy = "device-busy"
     case overloaded = "overloaded"
+    case noRoom = "no-room"
     case unavailable = "unavailable"
     case routesUnavailable = "routes-unavailable"
     case noAnswer = "no-answer"
@@ -298,6 +299,11 @@ extension ProblemKind {
             Entry(
                 503, "The gateway has too many requests waiting",
                 "This gateway has as many requests in flight as it takes.",
+                "Send the request again after the time in Retry-After.")
+        case .noRoom:
+            Entry(
+                503, "The gateway takes no new connections now",
+                "Memory or descriptors are short; the request was not looked at. Connections that are open are served.",
                 "Send the request again after the time in Retry-After.")
         case .unavailable:
             Entry(

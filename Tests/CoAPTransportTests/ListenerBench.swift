@@ -43,6 +43,7 @@ final class ListenerBench: Sendable {
         transport: ListenerTransport = .tcp, proxies: ProxySources = ProxySources(), plainPort: Int? = nil,
         group loops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, handshakes: HandshakeLimits? = nil,
         admits: @escaping @Sendable (SourcePrefix) -> Bool = { _ in true },
+        ceiling: ListenerCeiling = ListenerCeiling(),
         handling: @escaping Handling = { _, _, _ in },
         _ body: (ListenerBench) async throws -> Void
     ) async throws {
@@ -50,7 +51,7 @@ final class ListenerBench: Sendable {
         let logger = Logger(label: "test") { _ in EventLogHandler(events: continuation) }
         let group = ListenerGroup(
             maximumConnections: maximumConnections, handshakes: handshakes, logger: logger, admits: admits,
-            onRefusal: { continuation.yield(.refused($0)) })
+            ceiling: ceiling, onRefusal: { continuation.yield(.refused($0)) })
         if let plainPort { group.opened(.tcp, port: plainPort) }
         let listener = try await CoAPListener.bind(
             host: "127.0.0.1", port: 0, transport: transport, proxies: proxies, sharing: group,

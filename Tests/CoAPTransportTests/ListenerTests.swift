@@ -1,8 +1,10 @@
 import CoAP
-import CoAPTransport
 import NIOCore
+import Synchronization
 import TestSupport
 import Testing
+
+@testable import CoAPTransport
 
 @Suite("Connections on real sockets: what bounds them", .timeLimit(.minutes(1)))
 struct ListenerTests {
@@ -20,6 +22,43 @@ struct ListenerTests {
             let fourth = try await bench.pair()
             try await fourth.peer.expectSilence()
             #expect(bench.listener.connectionCount == 2)
+        }
+    }
+
+    @Test(
+        "BI-51, BI-88: while memory or descriptors are short a new connection is reset and counted, those there are stay",
+        arguments: [ListenerRefusal.memory, .descriptors])
+    func ceiling(refusal: ListenerRefusal) async throws {
+        let state = Mutex((places: 0, isShort: false))
+        let ceiling = ListenerCeiling(
+            enter: {
+                state.withLock { state in
+                    if state.isShort { return refusal }
+                    state.places += 1
+                    return nil
+                }
+            }, leave: { state.withLock { $0.places -= 1 } })
+        try await ListenerBench.with(ceiling: ceiling) { bench in
+            let first = try await bench.pair()
+            state.withLock { $0.isShort = true }
+            // The reset may come before the client has noticed that it is connected.
+            if let second = try? await RawPeer.connect(port: bench.listener.port) {
+                let received = try await second.receiveUntilClose()
+                #expect(received.isEmpty)
+            }
+            #expect(try await bench.refusal() == refusal)
+            #expect(bench.listener.connectionCount == 1)
+            try await first.peer.expectSilence()
+            state.withLock { $0.isShort = false }
+            let third = try await bench.pair()
+            #expect(state.withLock { $0.places } == 2)
+            for pair in [first, third] {
+                await pair.peer.close()
+                _ = try await bench.end()
+            }
+            await bench.emptied()
+            // Each place was given back once, and none for who got none.
+            #expect(state.withLock { $0.places } == 0)
         }
     }
 

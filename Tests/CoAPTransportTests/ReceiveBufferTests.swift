@@ -1,6 +1,7 @@
 import CoAP
 import NIOCore
 import NIOEmbedded
+import Synchronization
 import TestSupport
 import Testing
 
@@ -26,11 +27,12 @@ struct ReceiveBufferTests {
         let delegate = Delegate()
         let handler: ConnectionHandler
 
-        init() throws {
+        init(isMemoryShort: @escaping @Sendable () -> Bool = { false }) throws {
             self.handler = ConnectionHandler(
                 configuration: ConnectionConfiguration(maximumIncoming: 1 << 20),
                 limits: TransportLimits(messagesPerSecond: nil, messagesPerTurn: 1 << 20), delegate: self.delegate,
-                tokenSeed: 1, ended: self.channel.eventLoop.makePromise(), logger: ListenerBench.logger)
+                tokenSeed: 1, ended: self.channel.eventLoop.makePromise(), isMemoryShort: isMemoryShort,
+                logger: ListenerBench.logger)
             try self.channel.pipeline.syncOperations.addHandler(self.handler)
             try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 5683)).wait()
         }
@@ -50,6 +52,47 @@ struct ReceiveBufferTests {
         #expect(bench.delegate.received == 2000)
         #expect(bench.handler.buffer.readableBytes == length / 2)
         #expect(bench.handler.buffer.capacity <= 16 * 1024)
+        _ = try bench.channel.finish()
+    }
+
+    @Test(
+        "BI-88: while memory is short no more than 8 KiB of a message are read from a stranger, and all once it is known"
+    )
+    func strangers() throws {
+        let isShort = Mutex(false)
+        let bench = try Bench(isMemoryShort: { isShort.withLock { $0 } })
+        var bytes = ByteBuffer()
+        Message(code: .post, token: .empty, payload: ByteBuffer(repeating: 7, count: 20_000)).writeFrame(into: &bytes)
+        func receive(_ count: Int) throws {
+            let segment = bytes.readSlice(length: count)
+            try bench.channel.writeInbound(#require(segment))
+            // As the channel asks by itself after each.
+            bench.channel.read()
+        }
+        try receive(10_000)
+        #expect(!bench.handler.heldRead)
+        isShort.withLock { $0 = true }
+        try receive(1000)
+        #expect(bench.handler.heldRead)
+        bench.handler.becomeKnown()
+        #expect(!bench.handler.heldRead)
+        try receive(bytes.readableBytes)
+        #expect(bench.delegate.received == 1)
+        #expect(!bench.handler.heldRead)
+        _ = try bench.channel.finish()
+    }
+
+    @Test("A sign-in is read from a stranger while memory is short: it fits into what is kept")
+    func shortMessages() throws {
+        let bench = try Bench(isMemoryShort: { true })
+        var bytes = ByteBuffer()
+        for _ in 0..<20 {
+            Message(code: .post, token: .empty, payload: ByteBuffer(repeating: 7, count: 2000)).writeFrame(into: &bytes)
+        }
+        try bench.channel.writeInbound(bytes)
+        bench.channel.read()
+        #expect(bench.delegate.received == 20)
+        #expect(!bench.handler.heldRead)
         _ = try bench.channel.finish()
     }
 

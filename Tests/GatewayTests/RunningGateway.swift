@@ -41,6 +41,8 @@ struct RunningGateway: CloudUnderTest {
         var environment = [
             "HTTP_PORT": "0", "HTTPS_PORT": "0", "COAP_PORT": "0", "COAPS_PORT": "0", "ADMIN_PORT": "0",
             "DATA_DIR": dataDirectory, "EVENT_LOOPS": "2",
+            // What all tests of this process use together is no gateway's business.
+            "MEMORY_LIMIT": "1048576MiB",
         ]
         environment.merge(settings) { $1 }
         let configuration = try GatewayConfiguration(arguments: ProgramArguments(), environment: environment)

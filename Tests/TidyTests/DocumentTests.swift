@@ -2,10 +2,10 @@ import Testing
 
 @Suite("The documents name what is there")
 struct DocumentTests {
-    @Test("Every test that docs/interop.md names is among the tests")
-    func interop() async throws {
+    @Test("Every test that a document names is among the tests", arguments: ["docs/interop.md", "docs/limits.md"])
+    func testNames(path: String) async throws {
         let files = try await RepositoryTests.files.value
-        let document = try #require(files.first { $0.path == "docs/interop.md" })
+        let document = try #require(files.first { $0.path == path })
         // Names stand in quotation marks in the last column: every second piece of it.
         var names: [Substring] = []
         for row in document.lines where row.hasPrefix("| ") {

@@ -22,16 +22,24 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private enum State {
         case open
+        /// There is no room for this connection: whatever is asked first is answered so.
+        case refusing
         /// The response that is being written is the last.
         case closing
         /// Nothing more is written or read.
         case closed
     }
 
+    /// When a client for whom there is no room may ask again, in seconds: a look at the memory takes one, what ends a
+    /// shortage longer.
+    private static let noRoomRetryAfter = 5
+
     private let bodyTimeout: TimeAmount
     /// How long a client gets to read the last response before the connection is closed.
     private let lingering: TimeAmount
     private let malformed: @Sendable (Problem) -> HTTPAnswer
+    /// Whether there is no room for a connection.
+    private let isRefused: @Sendable (any Channel) -> Bool
     /// Whether the program will stop, so that clients have to go elsewhere.
     private let isDraining: @Sendable () -> Bool
     private var state = State.open
@@ -51,15 +59,29 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         bodyTimeout: TimeAmount,
         lingering: TimeAmount = .seconds(2),
         isDraining: @escaping @Sendable () -> Bool = { false },
+        isRefused: @escaping @Sendable (any Channel) -> Bool = { _ in false },
         malformed: @escaping @Sendable (Problem) -> HTTPAnswer,
     ) {
         self.bodyTimeout = bodyTimeout
         self.lingering = lingering
         self.isDraining = isDraining
+        self.isRefused = isRefused
         self.malformed = malformed
     }
 
+    func handlerAdded(context: ChannelHandlerContext) {
+        guard self.isRefused(context.channel) else { return }
+        self.state = .refusing
+        // Who asks nothing holds one of few places.
+        self.deadline = context.eventLoop.assumeIsolated().scheduleTask(in: self.lingering) {
+            context.close(promise: nil)
+        }
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .refusing = self.state {
+            return self.answer(Problem(.noRoom, retryAfter: Self.noRoomRetryAfter), context)
+        }
         guard case .open = self.state else { return }
         switch self.unwrapInboundIn(data) {
         case .head:
@@ -100,6 +122,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             context.fireErrorCaught(error)
             return
         }
+        self.answer(problem, context)
+    }
+
+    /// Answers in the place of whoever handles requests, and ends the connection.
+    private func answer(_ problem: Problem, _ context: ChannelHandlerContext) {
         let answer = self.malformed(problem)
         self.state = .closing
         var fields = answer.fields
@@ -135,6 +162,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case (.end, .closing):
             context.writeAndFlush(data, promise: promise)
             self.finish(context)
+        case (.head, .refusing), (.body, .refusing), (.end, .refusing):
+            // Nobody behind was given a request.
+            promise?.fail(ChannelError.outputClosed)
         case (.head, .closing), (.body, .open), (.body, .closing):
             context.write(data, promise: promise)
         }

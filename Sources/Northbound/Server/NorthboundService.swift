@@ -46,16 +46,19 @@ package final class NorthboundService: Service {
     }
 
     /// Takes the addresses. Connections wait until `run`.
-    /// - Parameter certificates: what is shown on the port for HTTPS; nil: there is none.
+    /// - Parameters:
+    ///   - certificates: what is shown on the port for HTTPS; nil: there is none.
+    ///   - ceilings: what connections have to fit under together with those of other ports; nil: nothing.
     package static func bind(
         _ configuration: NorthboundConfiguration,
         responder: NorthboundResponder,
         certificates: ServerCertificates? = nil,
+        ceilings: Ceilings? = nil,
         group: any EventLoopGroup,
         logger: Logger,
     ) async throws(BindError) -> NorthboundService {
-        let connections = HTTPConnections(maximum: configuration.maximumConnections)
-        let lines = ListenerLines(logger: logger)
+        let connections = HTTPConnections(maximum: configuration.maximumConnections, ceilings: ceilings)
+        let lines = ListenerLines(logger: logger, metrics: responder.metrics)
         let http = Self.channel(configuration, responder, connections)
         let plain = try await Self.open(
             configuration.host, configuration.port, "HTTP_PORT", group, lines, connections
@@ -93,7 +96,8 @@ package final class NorthboundService: Service {
             .serverChannelOption(.autoRead, value: false)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptErrors(lines: lines))
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptPause { lines.notAccepted($0, variable) })
                 }
             }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -102,7 +106,10 @@ package final class NorthboundService: Service {
         do {
             let listener = try await bootstrap.bind(host: host, port: port, serverBackPressureStrategy: nil) {
                 (channel) -> EventLoopFuture<Connection> in
-                guard connections.enter(channel) else {
+                // A client that speaks TLS could be told only after a handshake.
+                let entry = connections.enter(channel, canBeTold: variable == "HTTP_PORT")
+                if let refusal = entry.refusal { lines.refused(refusal, variable) }
+                if case .closed = entry {
                     return channel.close().flatMapThrowing { throw ChannelError.operationUnsupported }
                 }
                 return setup(channel)
@@ -135,8 +142,11 @@ package final class NorthboundService: Service {
             },
             configuration: .init(
                 additionalChannelHandlers: [
-                    ConnectionGuard(bodyTimeout: bodyTimeout, isDraining: { connections.isDraining }) {
-                        responder.answerMalformed($0)
+                    ConnectionGuard(
+                        bodyTimeout: bodyTimeout, isDraining: { connections.isDraining },
+                        isRefused: { connections.isRefused($0) }
+                    ) {
+                        responder.answerUnheard($0)
                     }
                 ],
                 idleTimeout: TimeAmount(configuration.idleTimeout),
@@ -228,20 +238,5 @@ package final class NorthboundService: Service {
             // Closing a closed channel is the only failure, and then it is closed.
             try? await self.listener.channel.close().get()
         }
-    }
-}
-
-/// Keeps failures to accept one connection (no file descriptor left, say) from ending all accepting.
-private final class AcceptErrors: ChannelInboundHandler {
-    typealias InboundIn = any Channel
-
-    private let lines: ListenerLines
-
-    init(lines: ListenerLines) {
-        self.lines = lines
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.lines.write(.notAccepted, .init([.error: "\(error)"]))
     }
 }

@@ -37,6 +37,11 @@ package final class AdminServer: Service {
             .serverChannelOption(.backlog, value: 64)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.autoRead, value: false)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptPause())
+                }
+            }
             .childChannelInitializer { channel in
                 guard open.enter() else { return channel.close() }
                 channel.closeFuture.whenComplete { _ in open.leave() }

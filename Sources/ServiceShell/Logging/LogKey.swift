@@ -36,6 +36,9 @@ package enum LogKey: String, CaseIterable, Sendable {
     case count
     case state
     case signal
+    /// In bytes.
+    case memoryUsed = "memory.used"
+    case memoryLimit = "memory.limit"
 }
 
 extension Dictionary where Key == String, Value == Logger.MetadataValue {

@@ -24,6 +24,7 @@ struct Server: Sendable {
         _ configuration: NorthboundConfiguration = NorthboundConfiguration(port: 0),
         clock: any WallClock = SystemWallClock(),
         events: (any EventHistory)? = nil,
+        ceilings: Ceilings? = nil,
         _ body: @Sendable (Server) async throws -> Value
     ) async throws -> Value {
         let registry = FakeRegistry()
@@ -53,7 +54,8 @@ struct Server: Sendable {
             logger: logger,
             clock: clock)
         let service = try await NorthboundService.bind(
-            configuration, responder: responder, group: .singletonMultiThreadedEventLoopGroup, logger: logger)
+            configuration, responder: responder, ceilings: ceilings, group: .singletonMultiThreadedEventLoopGroup,
+            logger: logger)
         let server = Server(
             port: service.port, registry: registry, devices: devices, events: events, log: log, responder: responder)
         return try await withThrowingTaskGroup(of: Void.self) { group in

@@ -2,7 +2,7 @@
 # Programs get extra words from ARGS: make run ARGS="--http-port 8081".
 
 .DEFAULT_GOAL := help
-.PHONY: help run build device demo cluster test test-long chaos image k8s test-k8s lint format clean reset
+.PHONY: help run build device demo cluster test test-long test-tsan test-asan chaos soak image k8s test-k8s lint format clean reset
 
 help:
 	@scripts/help
@@ -30,8 +30,17 @@ test:
 test-long:
 	@exec scripts/test-long
 
+test-tsan:
+	@exec scripts/test-sanitized thread $(ARGS)
+
+test-asan:
+	@exec scripts/test-sanitized address $(ARGS)
+
 chaos:
 	@exec scripts/chaos $(ARGS)
+
+soak:
+	@MINUTES="$(MINUTES)" exec scripts/soak $(ARGS)
 
 image:
 	@exec scripts/image

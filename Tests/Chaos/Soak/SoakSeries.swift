@@ -69,7 +69,7 @@ package struct SoakTrend: Codable, Sendable, Hashable {
     package var growth: Double { self.slope * self.seconds }
 
     /// More points than these are joined, so that the pairs of a long run can be counted.
-    static let maximumPoints = 400
+    static let maximumPoints = 200
     /// Fewer do not tell.
     static let minimumPoints = 15
 

@@ -137,7 +137,7 @@ struct SoakReportTests {
     @Test("A run that was too short, too slow or blind does not tell")
     func unknown() {
         let changes: [(inout SoakRecord) -> Void] = [
-            { $0.series[0].points = $0.series[0].points.filter { $0.seconds < 75 } },
+            { $0.series[0].points = $0.series[0].points.filter { $0.seconds < 70 } },
             { $0.strangers = [.init(due: 1000, begun: 400)] }, { $0.strangers = [] }, { $0.after = [] },
             { $0.series.removeAll { $0.figure == .routes } },
         ]

@@ -66,18 +66,20 @@ package final class StrangersRun: Sendable {
     /// The next one, if one is due and there is room.
     private func stranger(due: Int) -> Stranger? {
         self.state.withLock { state in
-            guard state.count.due < due else { return nil }
-            state.count.due += 1
-            guard state.open < self.plan.most,
-                let habit = StrangerHabit.allCases.randomElement(using: &state.generator),
-                let leaving = self.plan.leavings.randomElement(using: &state.generator)
-            else { return nil }
-            state.count.begun += 1
-            state.count.habits[habit.rawValue, default: 0] += 1
-            state.open += 1
-            return Stranger(
-                habit: habit, steps: habit.steps(self.knowledge(&state.generator), using: &state.generator),
-                leaving: leaving, stay: .milliseconds(.random(in: 0...3000, using: &state.generator)))
+            while state.count.due < due {
+                state.count.due += 1
+                guard state.open < self.plan.most,
+                    let habit = StrangerHabit.allCases.randomElement(using: &state.generator),
+                    let leaving = self.plan.leavings.randomElement(using: &state.generator)
+                else { continue }
+                state.count.begun += 1
+                state.count.habits[habit.rawValue, default: 0] += 1
+                state.open += 1
+                return Stranger(
+                    habit: habit, steps: habit.steps(self.knowledge(&state.generator), using: &state.generator),
+                    leaving: leaving, stay: .milliseconds(.random(in: 0...3000, using: &state.generator)))
+            }
+            return nil
         }
     }
 

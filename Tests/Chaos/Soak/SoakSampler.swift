@@ -48,7 +48,7 @@ actor SoakSampler {
             self.add(process, .descriptors, try ProcessFigures.descriptors(of: process.pid), at: seconds)
             switch program {
             case .coapInterface:
-                let page = try await process.admin.get("/metrics").text
+                let page = try await Self.metrics(of: process)
                 let sockets = try ProcessFigures.sockets(of: process.pid, port: program.port)
                 self.add(process, .sockets, sockets, at: seconds)
                 self.add(process, .sessions, Self.metric("coap_sessions_active", page), at: seconds)
@@ -57,11 +57,20 @@ actor SoakSampler {
                 let routes = try await self.cluster.redis.devices(on: process.name).count
                 self.add(process, .routes, routes, at: seconds)
             case .northbound:
-                let page = try await process.admin.get("/metrics").text
+                let page = try await Self.metrics(of: process)
                 self.add(process, .requests, Self.metric("http_requests_total", page), at: seconds)
             case .registry: break
             }
         }
+    }
+
+    /// A busy program may break one connection; not one after the other.
+    private static func metrics(of process: RunProcess) async throws -> String {
+        for _ in 0..<2 {
+            if let answer = try? await process.admin.get("/metrics"), answer.status == 200 { return answer.text }
+            try await Patience.pass(.milliseconds(200))
+        }
+        return try await process.admin.get("/metrics").text
     }
 
     private static func metric(_ name: String, _ page: String) -> Int {
@@ -90,13 +99,13 @@ actor SoakSampler {
         for program in RunProcess.Program.allCases {
             let process = try await Self.process(program, of: self.cluster)
             descriptors[process.name] = try ProcessFigures.descriptors(of: process.pid)
-            let page = try await process.admin.get("/metrics").text
+            let page = try await Self.metrics(of: process)
             for gauge in Self.gauges {
                 if let value = ProcessFigures.metric(gauge, in: page) { gauges[gauge, default: 0] += Int(value) }
             }
         }
         let pod = try await Self.process(.coapInterface, of: self.cluster)
-        let page = try await pod.admin.get("/metrics").text
+        let page = try await Self.metrics(of: pod)
         return SoakRecord.Rest(
             name, devices: devices, sessions: Self.metric("coap_sessions_active", page),
             sockets: try ProcessFigures.sockets(of: pod.pid, port: pod.program.port),

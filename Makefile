@@ -5,7 +5,8 @@
 # Where Swift of our own is.
 SWIFT := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Codecs Benchmarks/PingLoad \
 	Fuzzing/Package.swift Fuzzing/Targets
-.PHONY: help run build device demo cluster test test-long chaos fuzz bench image sbom k8s test-k8s lint format clean reset
+.PHONY: help run build device demo cluster test test-long test-tsan test-asan chaos fuzz bench soak image sbom k8s \
+	test-k8s lint format clean reset
 
 help:
 	@scripts/help
@@ -36,11 +37,20 @@ test-long:
 fuzz:
 	@exec scripts/fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(TARGETS),--targets $(TARGETS))
 
+test-tsan:
+	@exec scripts/test-sanitized thread $(ARGS)
+
+test-asan:
+	@exec scripts/test-sanitized address $(ARGS)
+
 chaos:
 	@exec scripts/chaos $(ARGS)
 
 bench:
 	@exec scripts/bench $(ARGS)
+
+soak:
+	@MINUTES="$(MINUTES)" exec scripts/soak $(ARGS)
 
 image:
 	@exec scripts/image $(ARGS)

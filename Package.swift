@@ -234,8 +234,8 @@ let package = Package(
         .target(
             name: "Chaos",
             dependencies: [
-                "CBOR", "OCF", "MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1, arguments,
-                histogram,
+                "CoAP", "CBOR", "OCF", "MockDevice", "TestServers", "TestSupport", nioCore, nioPosix, nioHTTP1,
+                arguments, histogram,
             ],
             path: "Tests/Chaos", swiftSettings: strict),
         .executableTarget(
@@ -243,7 +243,8 @@ let package = Package(
         tests(
             "ChaosTests",
             [
-                "Chaos", "MockDevice", "TestServers", "TestSupport", nioCore, nioEmbedded, nioPosix, nioHTTP1, "chaos",
+                "Chaos", "CoAP", "MockDevice", "TestServers", "TestSupport", nioCore, nioEmbedded, nioPosix, nioHTTP1,
+                "chaos",
             ]),
         tests("DeployTests", ["Cluster", "ServiceShell", "TestServers", yams]),
         tests("TidyTests", []),

@@ -6,7 +6,8 @@ package struct ChaosCommand: AsyncParsableCommand {
         commandName: "chaos",
         abstract: "Find out whether anybody notices when a cluster changes or breaks.",
         subcommands: [
-            RunCommand.self, CheckCommand.self, TrafficCommand.self, RelayCommand.self, EchoCommand.self,
+            RunCommand.self, CheckCommand.self, SoakCommand.self, StrangersCommand.self, TrafficCommand.self,
+            RelayCommand.self, EchoCommand.self,
             AskCommand.self, NetworkTrialCommand.self,
         ]
     )

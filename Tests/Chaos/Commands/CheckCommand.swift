@@ -47,18 +47,23 @@ package struct CheckCommand: AsyncParsableCommand {
     private static func draw(_ timeline: Timeline, _ report: CheckReport, in folder: String) async -> String {
         let title = "\(grouped(report.devices)) devices, \(report.rate) requests a second"
         let script = TimelineDrawing(timeline, title: title).script(tsv: "timeline.tsv", svg: "timeline.svg")
+        return await Self.draw(script, name: "timeline", in: folder)
+    }
+
+    /// - Returns: where the drawing is, or why there is none.
+    static func draw(_ script: String, name: String, in folder: String) async -> String {
         guard let gnuplot = Self.gnuplot else {
             return "No drawing, for there is no gnuplot: apt-get install gnuplot-nox, then check again."
         }
-        guard FileManager.default.createFile(atPath: "\(folder)/timeline.gp", contents: Data(script.utf8)) else {
-            return "No drawing: \(folder)/timeline.gp cannot be written. Make room."
+        guard FileManager.default.createFile(atPath: "\(folder)/\(name).gp", contents: Data(script.utf8)) else {
+            return "No drawing: \(folder)/\(name).gp cannot be written. Make room."
         }
         do {
-            let ended = try await Subprocess([gnuplot, "timeline.gp"], directory: folder).ended()
+            let ended = try await Subprocess([gnuplot, "\(name).gp"], directory: folder).ended()
             guard ended.status == 0 else {
                 return "No drawing: gnuplot ended with status \(ended.status): \(ended.errors)"
             }
-            return "Drawing: \(folder)/timeline.svg"
+            return "Drawing: \(folder)/\(name).svg"
         } catch {
             return "No drawing: \(error)"
         }

@@ -7,16 +7,20 @@ package struct ChaosRun: Sendable {
 
     package init(_ plan: RunPlan, tell: @escaping @Sendable (String) -> Void) throws {
         self.plan = plan
+        try Self.prepare(plan.place, products: plan.products)
+        self.log = try RunLog(path: "\(plan.place)/run.jsonl", tell: tell)
+    }
+
+    /// Makes the folder of a run, with all programs in it.
+    static func prepare(_ place: String, products: String) throws {
         for folder in ["", "/logs", "/bin"] {
-            try FileManager.default.createDirectory(
-                atPath: plan.place + folder, withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(atPath: place + folder, withIntermediateDirectories: true)
         }
         // One executable is every program, by the name it is called by.
         for program in RunProcess.Program.allCases {
             try FileManager.default.createSymbolicLink(
-                atPath: "\(plan.place)/bin/\(program.rawValue)", withDestinationPath: "\(plan.products)/coap-gateway")
+                atPath: "\(place)/bin/\(program.rawValue)", withDestinationPath: "\(products)/coap-gateway")
         }
-        self.log = try RunLog(path: "\(plan.place)/run.jsonl", tell: tell)
     }
 
     /// Does everything, and leaves the files for the judge. Whatever happens, what was started is ended by the end of

@@ -36,7 +36,7 @@ actor RunCluster {
             "CLUSTER_SECRET": secret, "CACHE_URI": "\(redisAddress):\(self.redis.port)", "EVENT_LOOPS": "1",
             "REGISTRY": "\(RunProcess.Program.registry.service.address):\(RunProcess.Program.registry.port)",
         ]
-        self.settings = [
+        let settings: [RunProcess.Program: [String: String]] = [
             .registry: common.merging([
                 "DB_URI": "@tcp(\(databaseAddress):\(self.database.port))/",
                 "DB_NAME": try await self.database.createDatabase(),
@@ -49,6 +49,7 @@ actor RunCluster {
                 plan.drain.settings
             ) { $1 },
         ]
+        self.settings = settings.merging(plan.settings) { $0.merging($1) { $1 } }
     }
 
     private static func randomKey() -> String {

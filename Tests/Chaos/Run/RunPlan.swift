@@ -18,6 +18,8 @@ package struct RunPlan: Sendable {
     package var place: String
     /// The folder with `coap-gateway`, `mock-device` and `chaos`.
     package var products: String
+    /// Settings of programs in place of those that a run usually has.
+    var settings: [RunProcess.Program: [String: String]] = [:]
 
     package init(
         devices: Int, rate: Double, pods: Int, ramp: Int, reconnects: Int, phases: [RunPhase], seed: UInt64,

@@ -64,6 +64,8 @@ package final class RunProcess: Sendable {
 
     var admin: HTTPTestClient { HTTPTestClient(host: self.host.address, port: Self.adminPort) }
 
+    var pid: pid_t { self.process.pid }
+
     func signal(_ number: Int32) {
         self.process.signal(number)
     }

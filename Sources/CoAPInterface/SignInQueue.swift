@@ -4,10 +4,11 @@ package import NIOCore
 /// time, and the others wait.
 ///
 /// A device repeats what was not answered within 2 s, so what has waited for `ageLimit` is answered unprocessed: to
-/// work on it would be work for nobody, and the next one would be late as well. Each time a device repeats it waits twice
-/// as long, so who was turned away before may wait twice as long each time too, and goes first: else a queue that has
-/// become short stays empty while everybody is away. While the queue is long the newest goes first: its peer still waits.
-/// Those who are known go before those who are not, so that a reconnect which has begun is ended before another begins.
+/// work on it would be work for nobody, and the next one would be late as well. Each time a device repeats it waits
+/// twice as long, so who was turned away before may wait twice as long each time too, and goes first: else a queue that
+/// has become short stays empty while everybody is away. While the queue is long the newest goes first: its peer still
+/// waits. Those who are known go before those who are not, so that a reconnect which has begun is ended before another
+/// begins.
 package struct SignInQueue: Sendable {
     package struct Limits: Hashable, Sendable {
         /// How many the registry is asked at once.

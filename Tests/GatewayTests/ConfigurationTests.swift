@@ -76,7 +76,8 @@ struct ConfigurationTests {
             "REQUEST_TIMEOUT": "7", "KEEPALIVE_TIME": "8", "KEEPALIVE_INTERVAL": "9", "KEEPALIVE_RETRY": "0",
             "CSM_STRICT": "true", "STORED_STATE": "observe", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
             "ACCESS_LOG": "off",
-            "EVENT_LOOPS": "4", "PORTS_FILE": "/tmp/p", "HTTPS_PORT": "4", "HTTPS_CERTIFICATE": "/tmp/cert.pem",
+            "EVENT_LOOPS": "4", "MEMORY_LIMIT": "67108864", "PORTS_FILE": "/tmp/p", "HTTPS_PORT": "4",
+            "HTTPS_CERTIFICATE": "/tmp/cert.pem",
             "HTTPS_CERTIFICATE_KEY": "/tmp/key.pem", "REDIRECT_URI": "coaps+tcp://other.example:5684",
         ]
         #expect(Set(values.keys) == Set(GatewayConfiguration.program.settings.map(\.name)))
@@ -120,6 +121,7 @@ struct ConfigurationTests {
             #expect(configuration.process.logFormat == .json)
             #expect(configuration.process.accessLog == .off)
             #expect(configuration.process.eventLoops == 4)
+            #expect(configuration.ceilings.memoryLimit == 67_108_864)
             #expect(configuration.process.portsFile == "/tmp/p")
         }
     }

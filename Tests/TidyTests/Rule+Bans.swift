@@ -6,7 +6,11 @@ extension Rule {
         Exemption(
             path: "Tests/TestSupport/ScriptedPeer.swift",
             reason: "its inbox lives on one event loop, and is only touched there",
-        )
+        ),
+        Exemption(
+            path: "scripts/sanitizers/races.swift",
+            reason: "its race is what the thread sanitizer is to find",
+        ),
     ]
 
     /// Files that may be longer, each with its reason.

@@ -48,8 +48,8 @@ extension CheckRule {
         }
     }
 
-    /// Which devices a pod has is written down before it comes to harm. Who signs in later may be at any pod, and is not
-    /// judged here.
+    /// Which devices a pod has is written down before it comes to harm. Who signs in later may be at any pod, and is
+    /// not judged here.
     package static let bystanders = CheckRule(
         "bystanders", "While one pod comes to harm and lives, requests to devices that are at another pod do not fail",
         mayBeIdle: true

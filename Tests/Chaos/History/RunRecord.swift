@@ -28,8 +28,8 @@ package struct RunRecord: Codable, Sendable, Hashable {
         case sessions
         /// Sessions are as even as they were to become: `phase`, `count` of seconds is in `detail`.
         case even
-        /// All devices have a session again: `phase`, and in `count` after how many seconds, counted from when there were
-        /// pods for them.
+        /// All devices have a session again: `phase`, and in `count` after how many seconds, counted from when there
+        /// were pods for them.
         case back
         /// The devices did not all come back in time, and the run goes no further: `phase`, `detail`.
         case unrecovered

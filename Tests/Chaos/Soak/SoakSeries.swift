@@ -59,8 +59,8 @@ package struct SoakSeries: Codable, Sendable, Hashable {
 
 /// How a figure went after the warm-up.
 package struct SoakTrend: Codable, Sendable, Hashable {
-    /// A second; the median of the slopes between all pairs of points (Theil and Sen). Up to a quarter of the points may
-    /// be anywhere without moving it much, and one step is no slope, while a staircase is.
+    /// A second; the median of the slopes between all pairs of points (Theil and Sen). Up to a quarter of the points
+    /// may be anywhere without moving it much, and one step is no slope, while a staircase is.
     package var slope: Double
     package var typical: Double
     package var seconds: Double

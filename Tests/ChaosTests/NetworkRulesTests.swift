@@ -77,7 +77,10 @@ struct NetworkRulesTests {
     func faults() {
         var rules = NetworkRules()
         rules.cuts = [.init(host: "10.91.1.2", address: "10.91.254.1")]
-        rules.losses = ["10.91.2.2": 0.05]
+        rules.losses = [
+            .init(host: "10.91.2.2", way: .from): 0.05, .init(host: "10.91.2.2", way: .to): 0.05,
+            .init(host: "10.91.5.2", way: .to): 0.2,
+        ]
         rules.resets = [.init(host: "10.91.3.2", port: 5683): 1]
         rules.forgotten = [.init(host: "10.91.4.2", port: 5683): 2]
         let faults = rules.text.split(separator: "\n").filter { $0.hasPrefix("-A faults") }.map {
@@ -97,8 +100,9 @@ struct NetworkRulesTests {
                 "-s 10.91.3.2 -p tcp --dport 5683 \(reset) \(answer)",
                 "-d 10.91.3.2 -p tcp --sport 5683 \(reset) \(answer)",
                 "-d 10.91.3.2 -p tcp --dport 5683 \(reset) \(answer)",
-                "-s 10.91.2.2 -m statistic --mode random --probability 0.0500000000 -j DROP",
                 "-d 10.91.2.2 -m statistic --mode random --probability 0.0500000000 -j DROP",
+                "-d 10.91.5.2 -m statistic --mode random --probability 0.2000000000 -j DROP",
+                "-s 10.91.2.2 -m statistic --mode random --probability 0.0500000000 -j DROP",
             ])
     }
 

@@ -135,10 +135,11 @@ package actor Network {
         try await self.apply()
     }
 
-    /// Loses this share of the host's packets, each way.
-    package func lose(_ share: Double, at host: Host) async throws {
+    /// Loses this share of the host's packets, each way or only of those to it.
+    package func lose(_ share: Double, at host: Host, onlyTo: Bool = false) async throws {
         try Self.checkShare(share)
-        self.rules.losses[host.address] = share
+        self.rules.losses[.init(host: host.address, way: .to)] = share
+        self.rules.losses[.init(host: host.address, way: .from)] = onlyTo ? nil : share
         try await self.apply()
     }
 
@@ -171,7 +172,7 @@ package actor Network {
     }
 
     private func forget(_ host: Host) {
-        self.rules.losses[host.address] = nil
+        self.rules.losses = self.rules.losses.filter { $0.key.host != host.address }
         self.rules.resets = self.rules.resets.filter { $0.key.host != host.address }
     }
     // MARK: - How it is done

@@ -7,6 +7,17 @@ struct NetworkRules: Sendable, Hashable {
         let address: String
     }
 
+    /// As a packet goes past the router: from the host, or to it.
+    enum Way: String, Sendable, Hashable, CaseIterable {
+        case from = "-s"
+        case to = "-d"
+    }
+
+    struct Loss: Sendable, Hashable {
+        let host: String
+        let way: Way
+    }
+
     struct Port: Sendable, Hashable {
         let host: String
         let port: Int
@@ -15,8 +26,8 @@ struct NetworkRules: Sendable, Hashable {
     /// Every service there ever was: one without members refuses.
     var members: [Service: [Member]] = [:]
     var cuts: Set<Cut> = []
-    /// A host's address to the share of its packets that is lost.
-    var losses: [String: Double] = [:]
+    /// The share of packets that is lost.
+    var losses: [Loss: Double] = [:]
     var resets: [Port: Double] = [:]
     /// A connection bears the number that was current when it began: whoever uses the port of a forgotten one again
     /// begins another.
@@ -107,11 +118,10 @@ struct NetworkRules: Sendable, Hashable {
                     }
                 }
             }
-        let losses = self.losses.sorted { $0.key < $1.key }.flatMap { host, share in
-            ["-s \(host)", "-d \(host)"].map { end in
-                "-A faults \(end) -m statistic --mode random --probability \(Self.decimal(share)) -j DROP"
-            }
-        }
+        let losses = self.losses.map { loss, share in
+            "-A faults \(loss.way.rawValue) \(loss.host) -m statistic --mode random"
+                + " --probability \(Self.decimal(share)) -j DROP"
+        }.sorted()
         return cuts + forgotten + resets + losses
     }
 

@@ -198,8 +198,8 @@ actor RunCluster {
         self.log.note(.cut) { $0.process = process.name }
     }
 
-    func lose(_ share: Double, at process: RunProcess) async throws {
-        try await self.network.lose(share, at: process.host)
+    func lose(_ share: Double, at process: RunProcess, onlyTo: Bool = false) async throws {
+        try await self.network.lose(share, at: process.host, onlyTo: onlyTo)
     }
 
     func reset(_ share: Double, at process: RunProcess) async throws {

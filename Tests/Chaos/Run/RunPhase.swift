@@ -28,7 +28,7 @@ package enum RunPhase: String, Sendable, CaseIterable {
     case cutDevices = "cut-devices"
     /// A pod's connections with devices pass no more, as if a NAT between had forgotten them, and neither end is told.
     case natForgets = "nat-forgets"
-    /// A pod's network loses every tenth packet, then breaks connections.
+    /// A pod's network loses every tenth packet, then every fifth of one direction, then breaks connections.
     case weather
     /// Half as many pods.
     case halve

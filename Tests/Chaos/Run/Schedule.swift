@@ -185,7 +185,9 @@ struct Schedule {
     private func weather() async throws {
         let pod = try await self.victim()
         try await self.cluster.lose(0.1, at: pod)
-        try await Patience.pass(.seconds(20))
+        try await Patience.pass(.seconds(10))
+        try await self.cluster.lose(0.2, at: pod, onlyTo: true)
+        try await Patience.pass(.seconds(10))
         try await self.cluster.heal(pod)
         try await self.cluster.reset(0.005, at: pod)
         try await Patience.pass(.seconds(5))

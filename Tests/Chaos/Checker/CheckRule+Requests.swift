@@ -48,8 +48,8 @@ extension CheckRule {
         }
     }
 
-    /// Which devices a pod has is written down before it comes to harm. Who signs in later may be at any pod, and is
-    /// not judged here.
+    /// Which devices a pod has is written down before it comes to harm. Who signs in later may be at any pod, and who
+    /// did so lately may be remembered at the one it was at before: these are not judged here.
     package static let bystanders = CheckRule(
         "bystanders", "While one pod comes to harm and lives, requests to devices that are at another pod do not fail",
         mayBeIdle: true
@@ -62,7 +62,8 @@ extension CheckRule {
             let touched = request.phases.filter { !history.phases[$0].isPlanned }
             guard let first = touched.first, touched.allSatisfy(harmed.contains),
                 !touched.contains(where: { placed.contains([$0, request.device]) }),
-                history.isSignedIn(request.device, from: history.phases[first].begin, to: request.end)
+                history.isSignedIn(
+                    request.device, from: history.phases[first].begin - history.routeMemory, to: request.end)
             else { continue }
             finding.looked += 1
             guard request.isFailed else { continue }

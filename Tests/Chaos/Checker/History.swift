@@ -122,6 +122,8 @@ package struct History: Sendable {
         package var failed: String?
     }
 
+    /// For how long edges go by a route without asking whether it is still right.
+    package var routeMemory: Time = 60_000_000_000
     package internal(set) var begun: Time?
     package internal(set) var over: Time?
     /// How many devices the fleets were said to have.

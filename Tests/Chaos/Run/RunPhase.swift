@@ -10,10 +10,6 @@ package enum RunPhase: String, Sendable, CaseIterable {
     case rollRegistry = "roll-registry"
     /// SIGKILL, and a new pod in its place.
     case kill
-    /// SIGKILL to all pods at once, and as many new ones.
-    case storm
-    /// All connections with devices are reset at once; pods live.
-    case disconnect
     /// A pod stands still for longer than its lease.
     case freeze
     /// The database answers nothing for a while.
@@ -30,6 +26,10 @@ package enum RunPhase: String, Sendable, CaseIterable {
     case natForgets = "nat-forgets"
     /// A pod's network loses every tenth packet, then every fifth of one direction, then breaks connections.
     case weather
+    /// SIGKILL to all pods at once, and as many new ones.
+    case storm
+    /// All connections with devices are reset at once; pods live.
+    case disconnect
     /// Half as many pods.
     case halve
     /// Nothing: all is as it was.

@@ -32,7 +32,9 @@ struct HistoryReaderTests {
         var run = SampleRun()
         run.asks.append(.refused("GET", "lamp-1", at: 75.25, 503, "/errors#offline"))
         try Self.withRun(run) { folder in
-            let read = CheckReport(HistoryReader.read(folder))
+            var history = HistoryReader.read(folder)
+            history.routeMemory = SampleRun.routeMemory
+            let read = CheckReport(history)
             #expect(read.verdict == .broken)
             let written = try read.json()
             let inMemory = try CheckReport(run.history).json()

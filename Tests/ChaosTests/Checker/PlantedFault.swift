@@ -120,6 +120,15 @@ struct PlantedFault: Sendable, CustomTestStringConvertible {
         } neighbour: {
             $0.asks.append(.refused("GET", "lamp-3", at: 61.25, 429, "/errors#too-many-in-flight"))
         },
+        PlantedFault("a pod stands still, and a device that left another one before cannot be asked", [.bystanders]) {
+            $0.asks.append(.refused("POST", "lamp-4", at: 61.25, 504, "/errors#no-answer"))
+        } neighbour: {
+            // It signs in anew 5 s before: edges may remember it where it was.
+            $0.device(.released, "lamp-4", at: 54.5, connection: 2)
+            $0.device(.closed, "lamp-4", at: 54.6, connection: 2)
+            $0.device(.signedIn, "lamp-4", at: 55, connection: 3)
+            $0.asks.append(.refused("POST", "lamp-4", at: 61.25, 504, "/errors#no-answer"))
+        },
         PlantedFault("the load that was to be offered was not reached", [.offered]) {
             $0.waiting = 4
         } neighbour: {

@@ -67,11 +67,11 @@ struct EventGapTests {
                 server.pause()
                 try await Self.givenUp(client)
                 for number in 3...4 { log.append(Self.event(number), of: Self.alice) }
-                try await eventually("owed") { log.owes }
+                try await eventually("owed", within: 60) { log.owes }
                 server.resume()
-                try await eventually("back") { client.isConnected }
+                try await eventually("back", within: 60) { client.isConnected }
                 let before = alice
-                try await eventually("told") {
+                try await eventually("told", within: 60) {
                     var place = before
                     return try await Self.told(log, of: Self.alice, after: &place).contains(nil)
                 }
@@ -158,10 +158,10 @@ struct EventGapTests {
                 for number in 0...1 {
                     log.append(Self.event(1), of: UserID(stored: "u\(number)"))
                 }
-                try await eventually("owed") { log.owes }
+                try await eventually("owed", within: 60) { log.owes }
                 server.resume()
                 let (aliceBefore, bobBefore) = (alice, bob)
-                try await eventually("told") {
+                try await eventually("told", within: 60) {
                     guard client.isConnected else { return false }
                     let pages = try await [
                         log.read(of: Self.alice, after: aliceBefore, limit: 9),
@@ -186,9 +186,9 @@ struct EventGapTests {
                 server.pause()
                 try await Self.givenUp(client)
                 log.forget(Self.alice)
-                try await eventually("owed") { log.owes }
+                try await eventually("owed", within: 60) { log.owes }
                 server.resume()
-                try await eventually("forgotten") {
+                try await eventually("forgotten", within: 60) {
                     client.isConnected ? try await log.events(of: Self.alice).isEmpty : false
                 }
             }

@@ -90,7 +90,7 @@ struct HistoryReaderTests {
     func stranger() throws {
         try Self.withRun { folder in
             let lines = try Self.text("\(folder)/traffic.jsonl").split(separator: "\n")
-            let kept = lines.filter { !$0.contains("\"n\":5,") }
+            let kept = lines.filter { !$0.contains("\"n\":5,") && !$0.contains("\"n\":5}") }
             #expect(kept.count == lines.count - 1)
             try Self.write(kept.joined(separator: "\n") + "\n", "\(folder)/traffic.jsonl")
             Self.expectNoVerdict(folder, "1 deliveries have marks of no request")

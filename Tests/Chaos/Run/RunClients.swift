@@ -12,8 +12,7 @@ actor RunClients {
     private var fleets: [(name: String, process: Subprocess)] = []
     private var relay: Subprocess?
     private var traffic: Subprocess?
-    /// What the traffic asks with, a line a fleet: prefix, number of devices, token.
-    private var tokens: [String] = []
+    private var owners: [FleetOwner] = []
     /// Who was told to stop.
     private var stopped: Set<String> = []
     private let endings: AsyncStream<(name: String, status: Int32)>
@@ -48,12 +47,14 @@ actor RunClients {
                 ], log: "relay")
         }
         for (index, fleet) in self.plan.fleets.enumerated() {
-            let mediator = try await self.provision(fleet)
+            let owner = try await FleetOwner.register(
+                fleet.name, devices: fleet.devices, prefix: fleet.prefix, at: self.cluster.http)
+            self.owners.append(owner)
             let address = fleet.isFar ? (self.host.address, Self.relayPort) : (coap.address, coap.port)
             let process = try self.launch(
                 [
                     "\(self.plan.products)/mock-device", "run", "--address", "\(address.0):\(address.1)",
-                    "--northbound", "http://\(http.address):\(http.port)", "--mediator-token", mediator,
+                    "--northbound", "http://\(http.address):\(http.port)", "--mediator-token", owner.mediator,
                     "--profile", fleet.profile, "--devices", "\(fleet.devices)", "--prefix", fleet.prefix,
                     "--rate", "\(max(1, self.plan.ramp * fleet.devices / self.plan.devices))/s",
                     "--delay-share", "5%", "--delay", "2s", "--seed", "\(self.plan.seed &+ UInt64(index))",
@@ -66,39 +67,10 @@ actor RunClients {
 
     private static let relayPort = 5700
 
-    /// A user, what provisions their devices, and what asks for them.
-    /// - Returns: the mediator's token.
-    private func provision(_ fleet: RunPlan.Fleet) async throws -> String {
-        let cloud = Cloud(http: self.cluster.http)
-        let owner = try await cloud.owner(fleet.name)
-        let code = try await cloud.clientCode("\(fleet.name)-app", mediator: owner.mediator)
-        let answer = try await cloud.http.post(
-            "/oic/sec/account",
-            "{\"uid\": \"\(fleet.name)\", \"di\": \"\(fleet.name)-app\", \"accesstoken\": \"\(code)\"}")
-        guard answer.status == 200, let token = answer.member("accesstoken") else {
-            throw RunError("The client of \(fleet.name) got no token: \(answer.status) \(answer.text)")
-        }
-        self.tokens.append("\(fleet.prefix) \(fleet.devices) \(token)")
-        return owner.mediator
-    }
-
-    private struct Cloud: CloudUnderTest {
-        let http: HTTPTestClient
-
-        func connect() async throws -> ScriptedPeer {
-            throw RunError("The run itself has no device; its fleets do.")
-        }
-    }
-
     // MARK: Clients
 
     func startTraffic() throws {
-        let file = "\(self.plan.place)/tokens"
-        guard
-            FileManager.default.createFile(
-                atPath: file, contents: Data(self.tokens.joined(separator: "\n").utf8),
-                attributes: [.posixPermissions: 0o600])
-        else { throw RunError("\(file) cannot be written.") }
+        let file = try FleetOwner.writeTokens(of: self.owners, in: self.plan.place)
         let http = RunProcess.Program.northbound.service
         self.traffic = try self.launch(
             [

@@ -10,8 +10,7 @@ actor SoakLoad {
     private let network: Network
     private let log: RunLog
     private var processes: [String: (process: Subprocess, host: Host)] = [:]
-    /// What the clients ask with, a line a fleet: prefix, number of devices, token.
-    private var tokens: [String] = []
+    private var owners: [FleetOwner] = []
     private var stopped: Set<String> = []
     private let endings: AsyncStream<(name: String, status: Int32)>
     private let ending: AsyncStream<(name: String, status: Int32)>.Continuation
@@ -40,10 +39,12 @@ actor SoakLoad {
     func start(_ fleet: SoakPlan.Fleet) async throws {
         let coap = RunProcess.Program.coapInterface.service
         let http = RunProcess.Program.northbound.service
-        let mediator = try await self.provision(fleet)
+        let owner = try await FleetOwner.register(
+            fleet.name, devices: fleet.devices, prefix: fleet.prefix, at: self.cluster.http)
+        self.owners.append(owner)
         var words = [
             "\(self.plan.products)/mock-device", "run", "--address", "\(coap.address):\(coap.port)",
-            "--northbound", "http://\(http.address):\(http.port)", "--mediator-token", mediator,
+            "--northbound", "http://\(http.address):\(http.port)", "--mediator-token", owner.mediator,
             "--profile", fleet.profile, "--devices", "\(fleet.devices)", "--prefix", fleet.prefix, "--rate", "50/s",
             "--notify", "1/s", "--delay-share", "2%", "--delay", "1s", "--seed", "\(self.plan.seed)",
             "--report", "\(self.plan.place)/logs/\(fleet.name).json",
@@ -52,38 +53,9 @@ actor SoakLoad {
         try await self.launch(fleet.name, words)
     }
 
-    /// A user, what provisions the devices, and what asks for them.
-    /// - Returns: the mediator's token.
-    private func provision(_ fleet: SoakPlan.Fleet) async throws -> String {
-        let cloud = Cloud(http: self.cluster.http)
-        let owner = try await cloud.owner(fleet.name)
-        let code = try await cloud.clientCode("\(fleet.name)-app", mediator: owner.mediator)
-        let answer = try await cloud.http.post(
-            "/oic/sec/account",
-            "{\"uid\": \"\(fleet.name)\", \"di\": \"\(fleet.name)-app\", \"accesstoken\": \"\(code)\"}")
-        guard answer.status == 200, let token = answer.member("accesstoken") else {
-            throw RunError("The client of \(fleet.name) got no token: \(answer.status) \(answer.text)")
-        }
-        self.tokens.append("\(fleet.prefix) \(fleet.devices) \(token)")
-        return owner.mediator
-    }
-
-    private struct Cloud: CloudUnderTest {
-        let http: HTTPTestClient
-
-        func connect() async throws -> ScriptedPeer {
-            throw RunError("The run itself has no device; its fleets do.")
-        }
-    }
-
     /// Clients, and those who are none.
     func startVisitors() async throws {
-        let file = "\(self.plan.place)/tokens"
-        guard
-            FileManager.default.createFile(
-                atPath: file, contents: Data(self.tokens.joined(separator: "\n").utf8),
-                attributes: [.posixPermissions: 0o600])
-        else { throw RunError("\(file) cannot be written.") }
+        let file = try FleetOwner.writeTokens(of: self.owners, in: self.plan.place)
         let coap = RunProcess.Program.coapInterface.service
         let http = RunProcess.Program.northbound.service
         try await self.launch(

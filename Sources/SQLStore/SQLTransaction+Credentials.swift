@@ -81,14 +81,20 @@ extension SQLTransaction {
     }
 
     func prune(_ family: FamilyID, accessBelow: Int, refreshBelow: Int) throws(CloudError) {
-        for (kind, generation) in [(CredentialKind.access, accessBelow), (.refresh, refreshBelow)] {
-            try self.execute(
-                Statements.Credentials.prune, SQLValue(family), .text(kind.rawValue), SQLValue(generation))
-        }
+        try self.delete(
+            Statements.Credentials.prunable, SQLValue(family), SQLValue(accessBelow), SQLValue(refreshBelow))
     }
 
     func deletePair(_ family: FamilyID, generation: Int) throws(CloudError) {
-        try self.execute(Statements.Credentials.deletePair, SQLValue(family), SQLValue(generation))
+        try self.delete(Statements.Credentials.ofGeneration, SQLValue(family), SQLValue(generation))
+    }
+
+    /// Deletes what a statement finds, one by one. A DELETE that looks for its rows in a range of an index waits for
+    /// the row behind the range too, which is another family's: two that refresh beside each other would wait for one
+    /// another. Whoever calls this has locked the family, so that nobody changes what was found.
+    private func delete(_ found: SQLStatement, _ values: SQLValue...) throws(CloudError) {
+        let hashes = try self.all(found, values) { row throws(SQLError) in try row.blob() }
+        for hash in hashes { try self.execute(Statements.Credentials.delete, .blob(hash)) }
     }
 }
 

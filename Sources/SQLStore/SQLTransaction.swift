@@ -46,6 +46,12 @@ final class SQLTransaction: CloudTransaction {
     func all<T>(
         _ statement: SQLStatement, _ values: SQLValue..., read: (inout SQLRow) throws(SQLError) -> T
     ) throws(CloudError) -> [T] {
+        try self.all(statement, values, read: read)
+    }
+
+    func all<T>(
+        _ statement: SQLStatement, _ values: [SQLValue], read: (inout SQLRow) throws(SQLError) -> T
+    ) throws(CloudError) -> [T] {
         try self.guarded { connection throws(SQLError) in
             var result: [T] = []
             for var row in try connection.query(statement, values) {

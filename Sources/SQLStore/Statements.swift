@@ -51,10 +51,12 @@ enum Statements {
             "SELECT \(columns) FROM credentials c WHERE c.subject = ? AND c.kind = ? ORDER BY c.hash LIMIT ?")
         static let deleteUnusedCodes = SQLStatement(
             "DELETE FROM credentials WHERE subject = ? AND kind = 'code' AND family IS NULL")
-        static let prune = SQLStatement(
-            "DELETE FROM credentials WHERE family = ? AND kind = ? AND generation < ?")
-        static let deletePair = SQLStatement(
-            "DELETE FROM credentials WHERE family = ? AND kind IN ('access', 'refresh') AND generation = ?")
+        static let prunable = SQLStatement(
+            """
+            SELECT hash FROM credentials WHERE family = ? \
+            AND ((kind = 'access' AND generation < ?) OR (kind = 'refresh' AND generation < ?))
+            """)
+        static let ofGeneration = SQLStatement("SELECT hash FROM credentials WHERE family = ? AND generation = ?")
         static let delete = SQLStatement("DELETE FROM credentials WHERE hash = ?")
         static let deleteOfDevice = SQLStatement("DELETE FROM credentials WHERE di = ?")
         static let sweepable = SQLStatement(

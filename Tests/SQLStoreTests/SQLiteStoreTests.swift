@@ -260,7 +260,7 @@ struct SQLiteStoreTests {
             let lookups = [
                 Statements.Users.find, Statements.Users.delete, Statements.Devices.find, Statements.Devices.page,
                 Statements.Devices.pageOfKind, Statements.Credentials.find, Statements.Credentials.grant,
-                Statements.Credentials.count, Statements.Credentials.prune, Statements.Credentials.deletePair,
+                Statements.Credentials.count, Statements.Credentials.prunable, Statements.Credentials.ofGeneration,
                 Statements.Credentials.deleteOfDevice, Statements.Credentials.sweepable, Statements.Families.find,
                 Statements.Families.ofDevice, Statements.Families.delete, Statements.Families.sweepable,
                 Statements.Links.ofDevice, Statements.Links.ofAllDevices, Statements.Links.ofOneDevice,

@@ -8,6 +8,11 @@ package protocol CloudStore: Sendable {
         _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
     ) async throws(CloudError) -> R
 
+    /// The same for a body that asks one question only, which needs no transaction around it.
+    func ask<R: Sendable>(
+        _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
+    ) async throws(CloudError) -> R
+
     /// Runs `body` and commits, or takes everything back when it throws. The store may run the body again when another
     /// transaction got in its way, so the body must have no effect but through the transaction.
     func write<R: Sendable>(
@@ -15,14 +20,25 @@ package protocol CloudStore: Sendable {
     ) async throws(CloudError) -> R
 }
 
+extension CloudStore {
+    package func ask<R: Sendable>(
+        _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
+    ) async throws(CloudError) -> R {
+        try await self.read(body)
+    }
+}
+
 /// A credential and the family it belongs to, as one read finds them.
 package struct Grant: Hashable, Sendable {
     package var credential: Credential
     package var family: TokenFamily?
+    /// The last change there was: what is changed after it is told by the change log.
+    package var sequence: Int64
 
-    package init(credential: Credential, family: TokenFamily?) {
+    package init(credential: Credential, family: TokenFamily?, sequence: Int64) {
         self.credential = credential
         self.family = family
+        self.sequence = sequence
     }
 }
 
@@ -53,9 +69,11 @@ package protocol CloudTransaction {
     // Credentials.
     func credential(_ hash: SecretHash) throws(CloudError) -> Credential?
     func lockCredential(_ hash: SecretHash) throws(CloudError) -> Credential?
-    /// The credential with its family in one statement.
+    /// The credential with its family and the sequence, in one question.
     func grant(_ hash: SecretHash) throws(CloudError) -> Grant?
     func insert(_ credential: Credential) throws(CloudError)
+    /// Both, in one statement.
+    func insert(_ first: Credential, _ second: Credential) throws(CloudError)
     /// Notes what a code was exchanged for.
     func bindCode(_ hash: SecretHash, to di: DeviceID, family: FamilyID) throws(CloudError)
     func touch(_ hash: SecretHash, at now: Timestamp) throws(CloudError)

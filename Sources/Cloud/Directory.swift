@@ -163,7 +163,7 @@ package struct Directory: Sendable {
 
     /// A device or client, whoever owns it; nil when none of this id has signed up.
     package func device(_ di: DeviceID) async throws(CloudError) -> Device? {
-        try await self.store.read { transaction throws(CloudError) in try transaction.device(di) }
+        try await self.store.ask { transaction throws(CloudError) in try transaction.device(di) }
     }
 
     /// A page of a user's devices (and clients, unless a kind is asked for) in byte order of their ids. The last di is
@@ -181,7 +181,7 @@ package struct Directory: Sendable {
                 "limit is \(limit): \(Self.pageLimits.lowerBound) to \(Self.pageLimits.upperBound) are allowed",
                 field: "limit")
         }
-        return try await self.store.read { transaction throws(CloudError) in
+        return try await self.store.ask { transaction throws(CloudError) in
             try transaction.devices(of: uid, kind: kind, after: after, limit: limit)
         }
     }

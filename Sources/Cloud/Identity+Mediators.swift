@@ -24,7 +24,7 @@ extension Identity {
     /// In the order of their ids, as many as a user may have at most.
     package func mediators(of uid: UserID) async throws(CloudError) -> [Mediator] {
         let limit = self.configuration.maximumMediators
-        return try await self.store.read { transaction throws(CloudError) in
+        return try await self.store.ask { transaction throws(CloudError) in
             try transaction.credentials(.mediator, of: uid, limit: limit).map { Mediator($0) }
         }
     }

@@ -15,7 +15,7 @@ extension Identity {
     func store(
         _ pair: ReplySealer.Pair, of family: TokenFamily, in transaction: any CloudTransaction, now: Timestamp
     ) throws(CloudError) {
-        var credential = Credential(
+        let access = Credential(
             hash: pair.accessToken.hash,
             kind: .access,
             uid: family.uid,
@@ -26,11 +26,13 @@ extension Identity {
             family: family.id,
             generation: family.generation,
         )
-        try transaction.insert(credential)
-        credential.hash = pair.refreshToken.hash
-        credential.kind = .refresh
-        credential.notAfter = nil
-        try transaction.insert(credential)
+        var refresh = access
+        refresh.hash = pair.refreshToken.hash
+        refresh.kind = .refresh
+        refresh.notAfter = nil
+        try transaction.insert(access, refresh)
+        // The first pair of a family has none before it.
+        guard family.generation > 1 else { return }
         try transaction.prune(
             family.id,
             accessBelow: family.generation - 1,

@@ -64,10 +64,7 @@ extension Identity {
         _ token: Secret, claim: TokenFamily.Claim?, now: Timestamp
     ) async throws(CloudError) -> Use? {
         let hash = token.hash
-        // The sequence first: what is changed after it is told by the change log.
-        let (sequence, grant) = try await self.store.read { transaction throws(CloudError) in
-            (try transaction.lastSequence(), try transaction.grant(hash))
-        }
+        let grant = try await self.store.ask { transaction throws(CloudError) in try transaction.grant(hash) }
         guard let grant, grant.credential.hash == hash else { return nil }
         let credential = grant.credential
         switch credential.kind {
@@ -76,15 +73,14 @@ extension Identity {
         case .user, .mediator:
             guard claim == nil, credential.isValid(at: now) else { return nil }
             await self.touch(credential, now: now)
-            return Use(credential: credential, family: nil, sequence: sequence)
+            return Use(credential: credential, family: nil, sequence: grant.sequence)
         case .access:
             guard var family = grant.family else { return nil }
             switch family.handle(Self.shown(credential, claim: claim), now: now) {
             case .serve:
-                await self.touch(credential, now: now)
-                return Use(credential: credential, family: family, sequence: sequence)
+                return Use(credential: credential, family: family, sequence: grant.sequence)
             case .confirm:
-                return try await self.confirm(hash, claim: claim, now: now)
+                return try await self.confirm(family.id, by: hash, claim: claim, now: now)
             case .issue, .repeatReply, .revoke, .refuse:
                 return nil
             }
@@ -93,25 +89,19 @@ extension Identity {
 
     /// A first use. Decided once more under the family's lock: another use or a refresh may have come in between.
     private func confirm(
-        _ hash: SecretHash, claim: TokenFamily.Claim?, now: Timestamp
+        _ id: FamilyID, by hash: SecretHash, claim: TokenFamily.Claim?, now: Timestamp
     ) async throws(CloudError) -> Use? {
         try await self.store.write { transaction throws(CloudError) in
-            let sequence = try transaction.lastSequence()
-            guard let credential = try transaction.credential(hash), let id = credential.family,
-                var family = try transaction.lockFamily(id)
-            else { return nil }
-            switch family.handle(Self.shown(credential, claim: claim), now: now) {
+            guard var family = try transaction.lockFamily(id), let grant = try transaction.grant(hash) else {
+                return nil
+            }
+            switch family.handle(Self.shown(grant.credential, claim: claim), now: now) {
             case .confirm:
-                try transaction.prune(
-                    id,
-                    accessBelow: family.generation,
-                    refreshBelow: family.generation - TokenFamily.rememberedGenerations,
-                )
+                // The tokens before it are refused from now on; their rows go with the next refresh.
                 try transaction.update(family)
-                try transaction.touch(hash, at: now)
-                return Use(credential: credential, family: family, sequence: sequence)
+                return Use(credential: grant.credential, family: family, sequence: grant.sequence)
             case .serve:
-                return Use(credential: credential, family: family, sequence: sequence)
+                return Use(credential: grant.credential, family: family, sequence: grant.sequence)
             case .issue, .repeatReply, .revoke, .refuse:
                 return nil
             }

@@ -61,13 +61,20 @@ extension InMemoryTransaction {
 
     func grant(_ hash: SecretHash) -> Grant? {
         self.state.credentials[hash].map { credential in
-            Grant(credential: credential, family: credential.family.flatMap { self.state.families[$0] })
+            Grant(
+                credential: credential, family: credential.family.flatMap { self.state.families[$0] },
+                sequence: self.state.sequence)
         }
     }
 
     func insert(_ credential: Credential) throws(CloudError) {
         guard self.state.credentials[credential.hash] == nil else { throw Self.duplicate("the credential") }
         self.state.credentials[credential.hash] = credential
+    }
+
+    func insert(_ first: Credential, _ second: Credential) throws(CloudError) {
+        try self.insert(first)
+        try self.insert(second)
     }
 
     func bindCode(_ hash: SecretHash, to di: DeviceID, family: FamilyID) {

@@ -108,7 +108,16 @@ package final class SQLCloudStore: CloudStore {
         _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
     ) async throws(CloudError) -> R {
         try await self.reading.run(deadline: ContinuousClock.now + self.timeout) { connection throws(CloudError) in
-            try self.transact(on: connection, begin: connection.dialect.beginRead, body)
+            try self.transact(on: connection, .read, body)
+        }
+    }
+
+    package func ask<R: Sendable>(
+        _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
+    ) async throws(CloudError) -> R {
+        try await self.reading.run(deadline: ContinuousClock.now + self.timeout) { connection throws(CloudError) in
+            // One statement sees one state by itself.
+            try body(SQLTransaction(connection, store: self.driver.name, statements: 1))
         }
     }
 
@@ -116,20 +125,20 @@ package final class SQLCloudStore: CloudStore {
         _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
     ) async throws(CloudError) -> R {
         try await self.writing.run(deadline: ContinuousClock.now + self.timeout) { connection throws(CloudError) in
-            try self.transact(on: connection, begin: connection.dialect.beginWrite, body)
+            try self.transact(on: connection, .write, body)
         }
     }
 
     private func transact<R: Sendable>(
         on connection: any SQLConnection,
-        begin: String,
+        _ access: SQLAccess,
         _ body: @Sendable (any CloudTransaction) throws(CloudError) -> R,
     ) throws(CloudError) -> R {
         var attempt = 1
         while true {
             let transaction = SQLTransaction(connection, store: self.driver.name)
             do throws(CloudError) {
-                try transaction.begin(begin)
+                try transaction.begin(access)
                 let result = try body(transaction)
                 try transaction.commit()
                 return result

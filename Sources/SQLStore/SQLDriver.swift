@@ -31,7 +31,9 @@ package protocol SQLConnection: AnyObject {
     var isUsable: Bool { get }
     /// What follows fails as `late` after this moment.
     func setDeadline(_ deadline: ContinuousClock.Instant)
-    /// Runs text that is not worth preparing: schema, transactions.
+    /// Begins a transaction. What runs outside of one is committed statement by statement.
+    func begin(_ access: SQLAccess) throws(SQLError)
+    /// Runs text that is not worth preparing: the schema.
     func run(_ text: String) throws(SQLError)
     func execute(_ statement: SQLStatement, _ values: [SQLValue]) throws(SQLError)
     func query(_ statement: SQLStatement, _ values: [SQLValue]) throws(SQLError) -> [SQLRow]

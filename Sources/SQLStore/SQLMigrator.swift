@@ -77,7 +77,7 @@ struct SQLMigrator {
     private func inTransaction<R>(
         _ connection: any SQLConnection, _ body: () throws(SQLError) -> R
     ) throws(SQLError) -> R {
-        try connection.run(connection.dialect.beginWrite)
+        try connection.begin(.write)
         do throws(SQLError) {
             let result = try body()
             try connection.commit()

@@ -27,22 +27,6 @@ package enum SQLDialect: String, Hashable, Sendable, CaseIterable {
         }
     }
 
-    /// Begins a transaction that will write.
-    package var beginWrite: String {
-        switch self {
-        // Takes the lock at once: a lock taken only at the first write can fail after a read was acted on.
-        case .sqlite: "BEGIN IMMEDIATE"
-        case .mysql: "START TRANSACTION"
-        }
-    }
-
-    package var beginRead: String {
-        switch self {
-        case .sqlite: "BEGIN"
-        case .mysql: "START TRANSACTION READ ONLY"
-        }
-    }
-
     /// What time the database says it is, in milliseconds since 1970.
     package var now: SQLStatement {
         switch self {

@@ -29,15 +29,23 @@ extension SQLTransaction {
 
     func grant(_ hash: SecretHash) throws(CloudError) -> Grant? {
         try self.first(Statements.Credentials.grant, SQLValue(hash)) { row throws(SQLError) in
+            let sequence = try row.integer()
             let credential = try Self.credential(&row)
-            guard let id = try row.optionalFamilyID() else { return Grant(credential: credential, family: nil) }
-            return Grant(credential: credential, family: try Self.family(id, &row))
+            let family = try row.optionalFamilyID().map { id throws(SQLError) in try Self.family(id, &row) }
+            return Grant(credential: credential, family: family, sequence: sequence)
         }
     }
 
     func insert(_ credential: Credential) throws(CloudError) {
-        try self.execute(
-            Statements.Credentials.insert,
+        try self.execute(Statements.Credentials.insert, Self.values(credential))
+    }
+
+    func insert(_ first: Credential, _ second: Credential) throws(CloudError) {
+        try self.execute(Statements.Credentials.insertTwo, Self.values(first) + Self.values(second))
+    }
+
+    private static func values(_ credential: Credential) -> [SQLValue] {
+        [
             SQLValue(credential.hash),
             .text(credential.kind.rawValue),
             .text(Credential.algorithm),
@@ -49,7 +57,7 @@ extension SQLTransaction {
             SQLValue(credential.family),
             SQLValue(credential.generation),
             SQLValue(credential.lastUsed),
-        )
+        ]
     }
 
     func bindCode(_ hash: SecretHash, to di: DeviceID, family: FamilyID) throws(CloudError) {

@@ -4,11 +4,15 @@ import Cloud
 final class SQLTransaction: CloudTransaction {
     private let connection: any SQLConnection
     private let store: String
+    /// How many statements may still follow.
+    private var allowance: Int
     private var failure: SQLError?
 
-    init(_ connection: any SQLConnection, store: String) {
+    /// - Parameter statements: more are refused.
+    init(_ connection: any SQLConnection, store: String, statements: Int = .max) {
         self.connection = connection
         self.store = store
+        self.allowance = statements
     }
 
     /// True when another transaction got in the way: run again, this one finds what that one left.
@@ -22,8 +26,8 @@ final class SQLTransaction: CloudTransaction {
         }
     }
 
-    func begin(_ text: String) throws(CloudError) {
-        try self.guarded { connection throws(SQLError) in try connection.run(text) }
+    func begin(_ access: SQLAccess) throws(CloudError) {
+        try self.guarded { connection throws(SQLError) in try connection.begin(access) }
     }
 
     func commit() throws(CloudError) {
@@ -31,6 +35,10 @@ final class SQLTransaction: CloudTransaction {
     }
 
     func execute(_ statement: SQLStatement, _ values: SQLValue...) throws(CloudError) {
+        try self.execute(statement, values)
+    }
+
+    func execute(_ statement: SQLStatement, _ values: [SQLValue]) throws(CloudError) {
         try self.guarded { connection throws(SQLError) in try connection.execute(statement, values) }
     }
 
@@ -63,6 +71,10 @@ final class SQLTransaction: CloudTransaction {
 
     private func guarded<T>(_ body: (any SQLConnection) throws(SQLError) -> T) throws(CloudError) -> T {
         do throws(SQLError) {
+            guard self.allowance > 0 else {
+                throw SQLError(.statement, "more than one question, and no transaction around them")
+            }
+            self.allowance -= 1
             return try body(self.connection)
         } catch {
             self.failure = error

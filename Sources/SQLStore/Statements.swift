@@ -33,14 +33,15 @@ enum Statements {
         static let find = SQLStatement("SELECT \(columns) FROM credentials c WHERE c.hash = ?")
         static let grant = SQLStatement(
             """
-            SELECT \(columns), \(Families.columns) \
+            SELECT (SELECT value FROM counters WHERE name = 'changes'), \(columns), \(Families.columns) \
             FROM credentials c LEFT JOIN families f ON f.id = c.family WHERE c.hash = ?
             """)
-        static let insert = SQLStatement(
-            """
+        private static let insertion = """
             INSERT INTO credentials (hash, kind, algorithm, subject, di, device_kind, not_before, not_after, family, \
             generation, last_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """)
+            """
+        static let insert = SQLStatement(insertion)
+        static let insertTwo = SQLStatement(insertion + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         static let bindCode = SQLStatement("UPDATE credentials SET di = ?, family = ? WHERE hash = ?")
         static let touch = SQLStatement("UPDATE credentials SET last_used = ? WHERE hash = ?")
         static let count = SQLStatement(

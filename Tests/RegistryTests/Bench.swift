@@ -57,6 +57,13 @@ final class FaultyStore: CloudStore {
         return try await self.store.read(body)
     }
 
+    func ask<R: Sendable>(
+        _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
+    ) async throws(CloudError) -> R {
+        try self.check()
+        return try await self.store.ask(body)
+    }
+
     func write<R: Sendable>(
         _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
     ) async throws(CloudError) -> R {

@@ -76,8 +76,8 @@ struct CloudStoreTests {
                 #expect(try transaction.lockFamily(stored.id) == stored)
                 #expect(try transaction.credential(access.hash) == access)
                 #expect(try transaction.lockCredential(plain.hash) == plain)
-                #expect(try transaction.grant(access.hash) == Grant(credential: access, family: stored))
-                #expect(try transaction.grant(plain.hash) == Grant(credential: plain, family: nil))
+                #expect(try transaction.grant(access.hash) == Grant(credential: access, family: stored, sequence: 0))
+                #expect(try transaction.grant(plain.hash) == Grant(credential: plain, family: nil, sequence: 0))
                 #expect(try transaction.links(of: di) == [link])
                 #expect(try transaction.lastIns(of: di) == 41)
             }
@@ -202,6 +202,20 @@ struct CloudStoreTests {
                 #expect(try transaction.countCredentials(.mediator, of: uid, limit: 3) == 3)
                 #expect(try transaction.countCredentials(.mediator, of: uid, limit: 30) == 5)
                 #expect(try transaction.countCredentials(.user, of: uid, limit: 30) == 0)
+            }
+        }
+    }
+
+    @Test("Who asks more than one question without a transaction is told so", arguments: [StoreKind.sqlite, .mariadb])
+    func oneQuestion(_ kind: StoreKind) async throws {
+        try await withStore(kind) { store in
+            let one = try await store.ask { transaction throws(CloudError) in try transaction.lastSequence() }
+            #expect(one == 0)
+            await expectError(.unavailable) {
+                try await store.ask { transaction throws(CloudError) in
+                    _ = try transaction.lastSequence()
+                    _ = try transaction.lastSequence()
+                }
             }
         }
     }

@@ -55,7 +55,7 @@ struct MySQLBench {
                 }
                 let reads = try await Self.rate("reads", tasks: tasks, each: each * 10) { number in
                     let hash = try #require(credentials[number % (tasks * each)]).refreshToken.hash
-                    _ = try await store.read { transaction throws(CloudError) in try transaction.grant(hash) }
+                    _ = try await store.ask { transaction throws(CloudError) in try transaction.grant(hash) }
                 }
                 let line =
                     "provision + sign-up \(Int(provisions))/s, refresh + sign-in \(Int(refreshes))/s, "

@@ -24,6 +24,12 @@ struct MySQLContentionTests {
             try await self.base.read(body)
         }
 
+        func ask<R: Sendable>(
+            _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
+        ) async throws(CloudError) -> R {
+            try await self.base.ask(body)
+        }
+
         func write<R: Sendable>(
             _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
         ) async throws(CloudError) -> R {

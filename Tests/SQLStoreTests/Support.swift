@@ -105,6 +105,13 @@ final class FailingStore: CloudStore {
         return try await self.base.read(body)
     }
 
+    func ask<R: Sendable>(
+        _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
+    ) async throws(CloudError) -> R {
+        try self.checkUp()
+        return try await self.base.ask(body)
+    }
+
     func write<R: Sendable>(
         _ body: @escaping @Sendable (any CloudTransaction) throws(CloudError) -> R
     ) async throws(CloudError) -> R {

@@ -17,6 +17,7 @@ final class MySQLConnection: SQLConnection {
     /// Cut, or in a state nobody knows.
     private var isBroken = false
     private var isInTransaction = false
+    private var commitsEachStatement = true
     private var deadline: ContinuousClock.Instant
     private var isMariaDB = false
     /// The longest statement the server lets this session run.
@@ -254,11 +255,24 @@ extension MySQLConnection {
 
 // Statements.
 extension MySQLConnection {
+    func begin(_ access: SQLAccess) throws(SQLError) {
+        try self.checkTime()
+        switch access {
+        case .write:
+            // From here on the first statement after a COMMIT begins the next one: a round trip less for each.
+            if self.commitsEachStatement { try self.send("SET SESSION autocommit = 0") }
+            self.commitsEachStatement = false
+            self.isInTransaction = true
+        case .read:
+            // Whether it began is open when the answer is lost.
+            self.isInTransaction = true
+            try self.send("START TRANSACTION READ ONLY")
+        }
+    }
+
     func run(_ text: String) throws(SQLError) {
         try self.checkTime()
         try self.raiseLimit()
-        // Whether it began is open when the answer is lost.
-        if text.hasPrefix("START TRANSACTION") { self.isInTransaction = true }
         try self.send(text)
     }
 

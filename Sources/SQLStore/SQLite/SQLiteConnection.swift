@@ -88,6 +88,14 @@ final class SQLiteConnection: SQLConnection {
 
 // Statements.
 extension SQLiteConnection {
+    func begin(_ access: SQLAccess) throws(SQLError) {
+        switch access {
+        // Takes the lock at once: a lock taken only at the first write can fail after a read was acted on.
+        case .write: try self.run("BEGIN IMMEDIATE")
+        case .read: try self.run("BEGIN")
+        }
+    }
+
     func run(_ text: String) throws(SQLError) {
         let status = sqlite3_exec(self.handle, text, nil, nil, nil)
         guard status == SQLITE_OK else { throw self.error(status) }

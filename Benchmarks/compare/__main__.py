@@ -125,7 +125,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     load.allow_files()
     plan = rows.QUICK if given.quick else rows.TINY if given.tiny else rows.FULL
-    names = given.rows or [name for name in rows.GROUPS if not (given.quick and name == "cluster")]
+    names = given.rows or [name for name in rows.GROUPS if not (given.quick and name in rows.SLOW_TO_START)]
     place = tempfile.mkdtemp(prefix="bench-")
     memory_place = tempfile.mkdtemp(prefix="bench-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
     try:

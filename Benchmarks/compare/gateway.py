@@ -6,8 +6,9 @@ import itertools
 import json
 import os
 import re
+import subprocess
 
-from processes import Started, Trouble, family, listens, started, until
+from processes import Started, Trouble, family, listens, program, started, until
 
 
 def post(port, path, body, token=None):
@@ -71,13 +72,13 @@ class Cloud:
         return int(total)
 
     @contextlib.contextmanager
-    def fleet(self, devices, prefix=None, profile="polite", state=None, secure=False):
+    def fleet(self, devices, prefix=None, profile="polite", state=None, secure=False, padding=0):
         """Devices that are signed in, as many as said; they take their leave at the end."""
         number = next(self.numbers)
         prefix = prefix or f"fleet{number}-"
         report = os.path.join(self.bench.place, f"fleet{number}.json")
         words = [self.bench.product("mock-device"), "run", "--profile", profile]
-        words += ["--devices", devices, "--prefix", prefix]
+        words += ["--devices", devices, "--prefix", prefix, "--padding", padding]
         words += ["--northbound", self.url, "--mediator-token", self.mediator, "--rate", "100000/s", "--report", report]
         for address in self.coap["coaps" if secure else "coap"]:
             words += ["--address", address]
@@ -153,6 +154,44 @@ def one_process(bench, access_log="off", event_loops=None, secure=False, is_on_d
         yield cloud.register()
 
 
+class Redis:
+    """The cluster's Redis: docs/redis.md says what is in it."""
+
+    def __init__(self, port, password):
+        self.words = [program("redis-cli"), "-e", "-h", "127.0.0.1", "-p", str(port)]
+        self.environment = {**os.environ, "REDISCLI_AUTH": password}
+
+    def cli(self, *words, lines=None):
+        done = subprocess.run(
+            [*self.words, *words], input=lines, capture_output=True, timeout=300, env=self.environment)
+        if done.returncode != 0:
+            raise Trouble(f"redis-cli {' '.join(words)} ended with {done.returncode}: {done.stderr[-300:]}")
+        return done.stdout
+
+    def plant_routes(self, model, count):
+        """So many routes as there were of as many other devices, each a copy of one that there is."""
+        route = self.cli("HGETALL", f"cg:route:{{{model}}}").decode().split("\n")[:-1]
+        if not route:
+            raise Trouble(f"there is no route of {model} in Redis: has the way it is kept changed? See docs/redis.md")
+        fields = b"".join(bulk(word) for word in route)
+
+        def commands():
+            for number in range(count):
+                key = bulk(f"cg:route:{{planted-{number}}}")
+                yield b"*%d\r\n" % (len(route) + 2) + bulk("HSET") + key + fields
+                yield b"*3\r\n" + bulk("PEXPIRE") + key + bulk("1800000")
+
+        answer = self.cli("--pipe", lines=b"".join(commands())).decode()
+        if "errors: 0," not in answer:
+            raise Trouble(f"Redis did not take {count:,} routes: {answer[-300:]}")
+
+
+def bulk(word):
+    """A bulk string of RESP, the protocol of Redis."""
+    word = word.encode()
+    return b"$%d\r\n%s\r\n" % (len(word), word)
+
+
 # What scripts/cluster opens, without its offset.
 CLUSTER_PORTS = [8080, 8082, 5683, 5685, 8081, 8083, 5688, *range(9090, 9095), 3307, 6380]
 
@@ -183,4 +222,6 @@ def cluster(bench, access_log="off"):
         cloud = Cloud(
             bench, [process], offset + 8080, {"coap": [f"127.0.0.1:{offset + 5683},{offset + 5685}"]},
             [offset + 9092, offset + 9093])
+        with open(os.path.join(place, "data", "redis-password")) as password:
+            cloud.redis = Redis(offset + 6380, password.read().strip())
         yield cloud.register()

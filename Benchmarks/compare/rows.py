@@ -29,6 +29,7 @@ class Plan:
     idle: int
     idle_secure: int
     growth: Tuple[int, ...]
+    routes: Tuple[int, ...]
     # The whole run, in seconds: a group that would not fit is left out.
     limit: int
 
@@ -46,14 +47,14 @@ class Plan:
 
 FULL = Plan(
     rounds=3, seconds=5, latency_seconds=3, devices=1000, new=500, reconnects=5000, idle=5000, idle_secure=2000,
-    growth=(100, 1000, 10_000), limit=14 * 60)
+    growth=(100, 1000, 10_000), routes=(1000, 100_000, 1_000_000), limit=870)
 QUICK = Plan(
     rounds=2, seconds=2, latency_seconds=1, devices=200, new=100, reconnects=500, idle=1000, idle_secure=300,
-    growth=(100, 1000), limit=160)
+    growth=(100, 1000), routes=(1000, 10_000), limit=160)
 # Only to see whether all of it works.
 TINY = Plan(
     rounds=1, seconds=1, latency_seconds=1, devices=100, new=20, reconnects=100, idle=100, idle_secure=50,
-    growth=(20, 100), limit=900)
+    growth=(20, 100), routes=(100, 1000), limit=900)
 
 CONNECTIONS = 32
 # A gateway takes 200 messages a second from one peer, and 400 at once: so many connections that this is no bound.
@@ -253,12 +254,12 @@ def returns(bench, cloud, words):
 def large(bench):
     """Small requests beside large answers."""
     plan = bench.plan
-    size = 60_000
+    size = 200 * 1024
     without, beside = [], []
-    with gateway.one_process(bench) as cloud, cloud.fleet(plan.devices) as small, cloud.fleet(10) as big:
-        for number in range(1, big.devices + 1):
-            # A light tells the mark of its last POST with every answer.
-            gateway.post(cloud.http_port, f"/{big.prefix}{number}/light", {"n": "x" * size}, cloud.token)
+    with contextlib.ExitStack() as stack:
+        cloud = stack.enter_context(gateway.one_process(bench))
+        small = stack.enter_context(cloud.fleet(plan.devices))
+        big = stack.enter_context(cloud.fleet(10, padding=size))
         for _ in range(plan.rounds):
             alone = load.wrk(cloud.url, [small.as_devices], cloud.token, CONNECTIONS, plan.seconds)
             without.append(alone.p99_ms)
@@ -267,7 +268,7 @@ def large(bench):
                 beside.append(load.wrk(cloud.url, [small.as_devices], cloud.token, CONNECTIONS, plan.seconds).p99_ms)
     yield Row(
         "99 % of small requests beside 1 % of large answers", "ms", beside, without, "without", Target(at_most=2.0),
-        note=f"{size:,} bytes each: more a mock-device does not take.")
+        note=f"{size:,} bytes each.")
 
 
 def codecs(bench):
@@ -297,6 +298,24 @@ def growth(bench):
             Target(at_least=0.95))
 
 
+def routes(bench):
+    """The same requests with more and more routes in Redis, those of devices nobody asks for."""
+    plan = bench.plan
+    rates = {}
+    with gateway.cluster(bench) as cloud, cloud.fleet(plan.devices) as fleet:
+        for count in plan.routes:
+            cloud.redis.plant_routes(f"{fleet.prefix}1", count)
+            rates[count] = [
+                load.wrk(cloud.url, [fleet.as_devices], cloud.token, CONNECTIONS, plan.seconds).per_second
+                for _ in range(plan.rounds)
+            ]
+    first = plan.routes[0]
+    for count in plan.routes[1:]:
+        yield Row(
+            f"HTTP requests with {count:,} routes", "requests/s", rates[count], rates[first], f"with {first:,}",
+            Target(at_least=0.95))
+
+
 @dataclass(frozen=True)
 class Group:
     measure: object
@@ -312,6 +331,9 @@ GROUPS = {
     "reconnect": Group(reconnect, 70, 25),
     "large": Group(large, 50, 20),
     "growth": Group(growth, 90, 25),
+    "routes": Group(routes, 100, 60),
     "cluster": Group(cluster, 180, 90),
     "codecs": Group(codecs, 10, 10),
 }
+# A quick run leaves them out, unless they are asked for: each starts a whole cluster.
+SLOW_TO_START = ("routes", "cluster")

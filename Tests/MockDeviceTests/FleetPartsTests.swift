@@ -102,6 +102,15 @@ struct FleetPartsTests {
         #expect(try DataItem(decoding: #require(light.change(di: "a").payload))["last"] == "six")
     }
 
+    @Test("Answers are as much longer as was asked for")
+    func padding() throws {
+        var (light, padded) = (FleetLight(), FleetLight(padding: 200_000))
+        let request = Request(.get, path: ["light"])
+        var pairs = try self.item(light.respond(to: request, di: "a")).pairs ?? []
+        pairs.append(.init("padding", .text(String(repeating: "x", count: 200_000))))
+        #expect(try self.item(padded.respond(to: request, di: "a")) == .map(pairs))
+    }
+
     @Test("What the light cannot do is refused, and still told apart")
     func refusals() {
         var light = FleetLight()

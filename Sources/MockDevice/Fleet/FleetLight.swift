@@ -11,8 +11,12 @@ package struct FleetLight: Sendable, Equatable {
     package private(set) var served: UInt64 = 0
     /// The mark of the last POST it took that had one.
     private var last: DataItem?
+    /// Bytes of text that each answer has beside its properties.
+    private let padding: Int
 
-    package init() {}
+    package init(padding: Int = 0) {
+        self.padding = padding
+    }
 
     /// What came in, and what goes out.
     package struct Answer: Sendable, Hashable {
@@ -102,6 +106,7 @@ package struct FleetLight: Sendable, Equatable {
             .init("value", .boolean(self.value)), .init("brightness", .unsigned(UInt64(self.brightness))),
             .init("di", .text(di)), .init("served", .unsigned(self.served)),
         ] + (self.last.map { [.init("last", $0)] } ?? [])
+            + (self.padding > 0 ? [.init("padding", .text(String(repeating: "x", count: self.padding)))] : [])
     }
 
     private static func isLight(_ path: [String]) -> Bool {

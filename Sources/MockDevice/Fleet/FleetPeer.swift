@@ -9,7 +9,7 @@ final class FleetPeer {
     let di: String
     let loop: FleetLoop
     var machine: FleetDevice
-    var light = FleetLight()
+    var light: FleetLight
     var tokens: Tokens?
     var code: Secret?
 
@@ -33,6 +33,7 @@ final class FleetPeer {
         self.di = loop.setup.di(index)
         self.loop = loop
         self.machine = machine
+        self.light = FleetLight(padding: loop.setup.padding)
         self.tokens = tokens
     }
 

@@ -36,6 +36,8 @@ package struct FleetSetup: Sendable {
     /// This share of the requests, 0…1, is answered so late.
     package var delayShare = 0.0
     package var delay = Duration.seconds(2)
+    /// Bytes that each answer of a light is longer.
+    package var padding = 0
 
     package init(profile: FleetProfile, targets: [Target], ramp: RampPlan) {
         self.profile = profile

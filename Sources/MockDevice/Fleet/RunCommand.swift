@@ -61,6 +61,9 @@ package struct RunCommand: AsyncParsableCommand {
     @Option(help: .init("So late (default: 2s).", valueName: "time"))
     var delay: DurationArgument?
 
+    @Option(help: .init("Make each answer so many bytes longer, 0 to 1000000 (default: 0).", valueName: "bytes"))
+    var padding: Int?
+
     @Option(help: .init("The cloud's HTTP side, where one-time codes come from.", valueName: "url"))
     var northbound: String?
 
@@ -107,7 +110,7 @@ package struct RunCommand: AsyncParsableCommand {
     package func validate() throws {
         for (value, range, flag) in [
             (self.devices, 1...1_000_000, "--devices"), (self.publish, 0...1000, "--publish"),
-            (self.maxFailures, 0...Int.max, "--max-failures"),
+            (self.padding, 0...1_000_000, "--padding"), (self.maxFailures, 0...Int.max, "--max-failures"),
         ] {
             guard let value, !range.contains(value) else { continue }
             throw ValidationError("\(flag) is \(value); it is \(range.lowerBound) to \(range.upperBound)")
@@ -222,6 +225,7 @@ package struct RunCommand: AsyncParsableCommand {
         setup.notificationsPerSecond = self.notify?.perSecond
         setup.delayShare = self.delayShare?.share ?? 0
         setup.delay = self.delay?.duration ?? .seconds(2)
+        setup.padding = self.padding ?? 0
         setup.prefix = self.prefix ?? setup.prefix
         return setup
     }

@@ -47,8 +47,11 @@ package struct Grant: Hashable, Sendable {
 package protocol CloudTransaction {
     // Users.
     func user(_ uid: UserID) throws(CloudError) -> User?
-    /// The same, locked: whoever adds something to a user locks him first, so that a deletion misses nothing.
+    /// The same, locked: whoever counts what a user has before he adds to it locks him first.
     func lockUser(_ uid: UserID) throws(CloudError) -> User?
+    /// The same, held against deletion: whoever adds something to a user holds him first, so that a deletion misses
+    /// nothing. Others may hold him too.
+    func holdUser(_ uid: UserID) throws(CloudError) -> User?
     func insert(_ user: User) throws(CloudError)
     /// Removes the user and everything of his: devices, links, families, credentials.
     func deleteUser(_ uid: UserID) throws(CloudError)

@@ -73,17 +73,18 @@ package struct Directory: Sendable {
         // The same href twice: the last one counts, both get its number.
         var wanted: [[UInt8]: Link] = [:]
         var order: [[UInt8]] = []
-        let before = try transaction.lastIns(of: di)
-        var last = before
+        var last: Int?
         for draft in drafts {
             let key = draft.href.exact
             let ins: Int
             if let number = wanted[key]?.ins ?? known[key]?.ins {
                 ins = number
             } else {
-                last = self.nextIns(after: last, taken: taken)
-                taken.insert(last)
-                ins = last
+                // Who publishes once more what he had needs no number.
+                let before = if let last { last } else { try transaction.lastIns(of: di) }
+                ins = self.nextIns(after: before, taken: taken)
+                taken.insert(ins)
+                last = ins
             }
             if wanted[key] == nil { order.append(key) }
             wanted[key] = Link(draft, ins: ins, expiresAt: expiresAt)
@@ -105,7 +106,7 @@ package struct Directory: Sendable {
                 new.append(link.href)
             }
         }
-        if last != before { try transaction.setLastIns(last, of: di) }
+        if let last { try transaction.setLastIns(last, of: di) }
         return (drafts.map { wanted[$0.href.exact]?.ins ?? 0 }, new, changed)
     }
 

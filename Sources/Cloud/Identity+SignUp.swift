@@ -27,7 +27,7 @@ extension Identity {
             let kind = known.deviceKind, known.isValid(at: now)
         else { throw Self.wrongCode("it is unknown, used or expired") }
         if let bound = known.di, bound != di { throw Self.wrongCode("it is for another di") }
-        guard let user = try transaction.lockUser(known.uid) else { throw Self.wrongCode("its user is gone") }
+        guard let user = try transaction.holdUser(known.uid) else { throw Self.wrongCode("its user is gone") }
         if let authProvider, !authProvider.isEmpty, authProvider.exact != user.authProvider.exact {
             throw CloudError(
                 .unauthorized,

@@ -14,6 +14,7 @@ final class InMemoryTransaction: CloudTransaction {
 // Users and devices.
 extension InMemoryTransaction {
     func user(_ uid: UserID) -> User? { self.state.users[uid] }
+    func holdUser(_ uid: UserID) -> User? { self.state.users[uid] }
     func lockUser(_ uid: UserID) -> User? { self.state.users[uid] }
 
     func insert(_ user: User) throws(CloudError) {

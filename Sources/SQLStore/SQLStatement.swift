@@ -1,16 +1,23 @@
 /// A statement both databases understand; parameters are `?`. Prepared once per connection.
 package struct SQLStatement: Hashable, Sendable {
-    package let text: String
-    /// Rows it reads are held against other transactions until the end of this one.
-    package let locksRows: Bool
+    /// Against whom the rows that it reads are held until the end of the transaction.
+    package enum Lock: Hashable, Sendable {
+        /// Against those who would change them; others may hold them too.
+        case shared
+        /// Against everybody who wants to hold them.
+        case exclusive
+    }
 
-    package init(_ text: String, locksRows: Bool = false) {
+    package let text: String
+    package let lock: Lock?
+
+    package init(_ text: String, lock: Lock? = nil) {
         self.text = text
-        self.locksRows = locksRows
+        self.lock = lock
     }
 
     /// The same, holding the rows it reads.
-    var locking: SQLStatement { SQLStatement(self.text, locksRows: true) }
+    func locking(_ lock: Lock = .exclusive) -> SQLStatement { SQLStatement(self.text, lock: lock) }
 }
 
 /// Where the databases differ: the only place that may ask which one it is.
@@ -20,10 +27,12 @@ package enum SQLDialect: String, Hashable, Sendable, CaseIterable {
     case mysql
 
     package func text(of statement: SQLStatement) -> String {
-        switch self {
+        switch (self, statement.lock) {
         // A writing transaction of SQLite has the whole database to itself.
-        case .sqlite: statement.text
-        case .mysql: statement.locksRows ? statement.text + " FOR UPDATE" : statement.text
+        case (.sqlite, _), (.mysql, nil): statement.text
+        // MariaDB has no FOR SHARE.
+        case (.mysql, .shared): statement.text + " LOCK IN SHARE MODE"
+        case (.mysql, .exclusive): statement.text + " FOR UPDATE"
         }
     }
 

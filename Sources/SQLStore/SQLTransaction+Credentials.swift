@@ -24,7 +24,7 @@ extension SQLTransaction {
     }
 
     func lockCredential(_ hash: SecretHash) throws(CloudError) -> Credential? {
-        try self.first(Statements.Credentials.find.locking, SQLValue(hash), read: Self.credential)
+        try self.first(Statements.Credentials.find.locking(), SQLValue(hash), read: Self.credential)
     }
 
     func grant(_ hash: SecretHash) throws(CloudError) -> Grant? {
@@ -126,7 +126,7 @@ extension SQLTransaction {
     }
 
     func lockFamily(_ id: FamilyID) throws(CloudError) -> TokenFamily? {
-        try self.find(Statements.Families.find.locking, id)
+        try self.find(Statements.Families.find.locking(), id)
     }
 
     private func find(_ statement: SQLStatement, _ id: FamilyID) throws(CloudError) -> TokenFamily? {

@@ -6,7 +6,11 @@ extension SQLTransaction {
     }
 
     func lockUser(_ uid: UserID) throws(CloudError) -> User? {
-        try self.find(Statements.Users.find.locking, uid)
+        try self.find(Statements.Users.find.locking(), uid)
+    }
+
+    func holdUser(_ uid: UserID) throws(CloudError) -> User? {
+        try self.find(Statements.Users.find.locking(.shared), uid)
     }
 
     private func find(_ statement: SQLStatement, _ uid: UserID) throws(CloudError) -> User? {
@@ -41,7 +45,7 @@ extension SQLTransaction {
     }
 
     func lockDevice(_ di: DeviceID) throws(CloudError) -> Device? {
-        try self.first(Statements.Devices.find.locking, SQLValue(di), read: Self.device)
+        try self.first(Statements.Devices.find.locking(), SQLValue(di), read: Self.device)
     }
 
     func insert(_ device: Device) throws(CloudError) {

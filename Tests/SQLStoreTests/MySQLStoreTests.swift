@@ -154,7 +154,7 @@ struct MySQLStoreTests {
                 try await self.register(store, "one")
                 let other = try MySQLDriver(configuration).connect(.write)
                 try other.run("START TRANSACTION")
-                _ = try other.query(Statements.Users.find.locking, [.text("one")])
+                _ = try other.query(Statements.Users.find.locking(), [.text("one")])
                 let start = ContinuousClock.now
                 let error = await expectError(.unavailable) {
                     try await store.write { transaction throws(CloudError) in

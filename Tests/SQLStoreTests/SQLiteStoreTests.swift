@@ -284,9 +284,10 @@ struct SQLDialectTests {
     @Test("Locking reads say so only where a transaction does not hold everything anyway")
     func locking() {
         let statement = SQLStatement("SELECT 1")
-        #expect(SQLDialect.sqlite.text(of: statement.locking) == "SELECT 1")
+        #expect(SQLDialect.sqlite.text(of: statement.locking()) == "SELECT 1")
         #expect(SQLDialect.mysql.text(of: statement) == "SELECT 1")
-        #expect(SQLDialect.mysql.text(of: statement.locking) == "SELECT 1 FOR UPDATE")
+        #expect(SQLDialect.mysql.text(of: statement.locking()) == "SELECT 1 FOR UPDATE")
+        #expect(SQLDialect.mysql.text(of: statement.locking(.shared)) == "SELECT 1 LOCK IN SHARE MODE")
     }
 
     @Test("Types of a migration become the database's own")

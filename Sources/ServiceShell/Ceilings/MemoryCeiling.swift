@@ -5,10 +5,10 @@ import NIOPosix
 import ServiceLifecycle
 import Synchronization
 
-/// Looks every second whether memory is short. While it is, whoever accepts connections takes no new ones: a process
-/// that the kernel kills for want of memory loses all of those it has.
+/// Looks four times a second whether memory is short. While it is, whoever accepts connections takes no new ones: a
+/// process that the kernel kills for want of memory loses all of those it has.
 package final class MemoryCeiling: Service {
-    static let period: Duration = .seconds(1)
+    static let period: Duration = .milliseconds(250)
 
     private let reading: @Sendable () -> MemoryReading?
     private let logger: Logger

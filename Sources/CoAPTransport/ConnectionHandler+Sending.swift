@@ -184,6 +184,8 @@ extension ConnectionHandler {
 
     func complete(_ id: ExchangeID, _ result: Result<Response, ExchangeError>) {
         if let completion = self.completions.removeValue(forKey: id) {
+            // Emptied it would keep its memory.
+            if self.completions.isEmpty { self.completions = [:] }
             completion(result)
         } else {
             self.told(id, result.map(ObservationEvent.ended))

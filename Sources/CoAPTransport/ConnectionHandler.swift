@@ -53,17 +53,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     let isMemoryShort: @Sendable () -> Bool
 
     init(
-        configuration: ConnectionConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
+        configuration: SharedConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
         tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil,
         arrival: ConnectionArrival = ConnectionArrival(), isMemoryShort: @escaping @Sendable () -> Bool = { false },
         logger: Logger
     ) {
         let now = NIODeadline.now()
-        self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
-        self.blocks = Blocks(configuration, isAllowed: limits.firstMessageBytes == nil)
-        self.frameLimits = configuration.limits
+        self.machine = ConnectionMachine(sharing: configuration, tokenSeed: tokenSeed, now: now)
+        self.blocks = Blocks(configuration.blocks, isAllowed: limits.firstMessageBytes == nil)
+        self.frameLimits = configuration.value.limits
         if let first = limits.firstMessageBytes {
-            self.frameLimits.maximumMessageSize = min(first, configuration.limits.maximumMessageSize)
+            self.frameLimits.maximumMessageSize = min(first, self.frameLimits.maximumMessageSize)
         }
         self.limits = limits
         self.delegate = delegate

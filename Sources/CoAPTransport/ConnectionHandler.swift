@@ -27,6 +27,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var context: ChannelHandlerContext?
     /// Bytes of messages that are not whole yet, or not handled yet.
     var buffer = ByteBuffer()
+    /// Whole messages that the channel was not given yet: they go as one buffer.
+    var unsent = ByteBuffer()
+    /// A WebSocket carries each message by itself (RFC 8323 §4.2).
+    var joinsMessages: Bool { !self.arrival.scheme.isWebSocket }
     var rate: MessageRate?
     var completions: [ExchangeID: Completion] = [:]
     var observations: [ExchangeID: Observed] = [:]
@@ -117,7 +121,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
         self.isReading = true
         if !self.isPaused {
-            self.handleBuffered()
+            self.handleBuffered(now: now)
         }
     }
 

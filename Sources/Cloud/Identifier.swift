@@ -49,7 +49,12 @@ package struct Identifier: Hashable, Comparable, Sendable {
         let count = text.utf8.count
         guard count <= Self.maximumBytes else { throw .tooLong(bytes: count) }
         for scalar in text.unicodeScalars {
-            if "/?#+$%".unicodeScalars.contains(scalar) { throw .forbiddenCharacter(Character(scalar)) }
+            switch scalar {
+            case "/", "?", "#", "+", "$", "%": throw .forbiddenCharacter(Character(scalar))
+            // The rest of what ASCII shows: nearly all there is, and no table has to be asked for it.
+            case "!"..."~": continue
+            default: break
+            }
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate:
                 throw .controlCharacter(scalar.value)
@@ -88,9 +93,21 @@ package struct Identifier: Hashable, Comparable, Sendable {
             if [8, 13, 18, 23].contains(index) {
                 guard byte == UInt8(ascii: "-") else { return false }
             } else {
-                guard Character(UnicodeScalar(byte)).isHexDigit else { return false }
+                guard byte.isHexadecimalDigit else { return false }
             }
         }
         return true
+    }
+}
+
+extension UInt8 {
+    fileprivate var isHexadecimalDigit: Bool {
+        switch self {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
+            UInt8(ascii: "A")...UInt8(ascii: "F"):
+            true
+        default:
+            false
+        }
     }
 }

@@ -30,8 +30,8 @@ package struct BlockLimits: Hashable, Sendable {
     }
 }
 
-/// What both kinds of transfers go by on one connection.
-package struct BlockSettings: Hashable, Sendable {
+/// What both kinds of transfers go by, the same on all connections of one kind.
+package final class BlockSettings: Sendable {
     let limits: BlockLimits
     /// Between our own programs: internal options pass, and both ends are this code.
     let isInternal: Bool

@@ -26,8 +26,8 @@ package struct BlockServer: ~Copyable {
 
     package init(_ settings: BlockSettings) {
         self.settings = settings
-        self.uploads = BlockUploads(settings.limits)
-        self.answers = KeptAnswers(settings.limits)
+        self.uploads = BlockUploads(settings)
+        self.answers = KeptAnswers(settings)
     }
 
     /// What is kept at the moment, in bytes of bodies.
@@ -137,7 +137,7 @@ package struct BlockServer: ~Copyable {
         let isRegistered = asked.request.options.observe == 0 && response.options.observe != nil
         if !isRegistered || !response.code.isSuccess {
             // The last answer to it (RFC 7641 §4.2).
-            self.asked[id] = nil
+            self.forget(id)
         }
         var head = response
         head.payload = nil
@@ -269,6 +269,8 @@ package struct BlockServer: ~Copyable {
     /// The request will not be answered any more.
     package mutating func forget(_ id: IncomingID) {
         self.asked[id] = nil
+        // Emptied it would keep its memory, and most connections are idle most of the time.
+        if self.asked.isEmpty { self.asked = [:] }
     }
 
     /// When something kept is over; nil if nothing is kept.

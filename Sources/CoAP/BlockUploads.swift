@@ -1,8 +1,8 @@
 import NIOCore
 
 /// Bodies that the peer sends in blocks (RFC 7959 §2.5), each until it is whole.
-struct BlockUploads: Hashable {
-    private struct Upload: Hashable {
+struct BlockUploads {
+    private struct Upload {
         var body: ByteBuffer
         let contentFormat: ContentFormat?
         var until: NIODeadline
@@ -25,13 +25,15 @@ struct BlockUploads: Hashable {
         case refused(Refusal)
     }
 
-    private let limits: BlockLimits
+    private let settings: BlockSettings
     private var uploads: [BlockKey: Upload] = [:]
     private(set) var bytes = 0
 
-    init(_ limits: BlockLimits) {
-        self.limits = limits
+    init(_ settings: BlockSettings) {
+        self.settings = settings
     }
+
+    private var limits: BlockLimits { self.settings.limits }
 
     var count: Int { self.uploads.count }
     var nextDeadline: NIODeadline? { self.uploads.values.lazy.map(\.until).min() }

@@ -84,6 +84,7 @@ extension ConnectionMachine {
         guard let incoming = self.incoming.removeValue(forKey: id) else {
             return self.notify(id, response, isWritable: isWritable)
         }
+        self.releaseMemory()
         let goesOn = incoming.registration == .asked && response.continuesObservation
         let message = self.answer(response, token: incoming.token, isNotification: goesOn)
         let isRegistered = goesOn && message.options.contains(.observe)

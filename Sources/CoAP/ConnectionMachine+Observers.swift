@@ -16,7 +16,7 @@ struct Observers {
     private var registered: [IncomingID: Observer] = [:]
     private var pending: [IncomingID: Response] = [:]
     /// In which order they began to wait; some may not wait any more.
-    private var order = CircularBuffer<IncomingID>()
+    private var order = CircularBuffer<IncomingID>(initialCapacity: 1)
     private var value: UInt32?
 
     init(lastValue: UInt32? = nil) {

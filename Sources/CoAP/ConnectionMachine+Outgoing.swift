@@ -113,6 +113,7 @@ extension ConnectionMachine {
         }
         var response = Response(message.code, options: message.options, payload: message.payload)
         let wasInFlight = self.inFlight.removeValue(forKey: id) != nil
+        self.releaseMemory()
         if self.observations.isCancelled(id) {
             return self.receivedUnwanted(response, id, wasInFlight: wasInFlight, now: now)
         }

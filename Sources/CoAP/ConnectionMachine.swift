@@ -18,7 +18,8 @@ package struct ConnectionMachine: ~Copyable {
         case closed
     }
 
-    let configuration: ConnectionConfiguration
+    private let shared: SharedConfiguration
+    var configuration: ConnectionConfiguration { self.shared.value }
     var phase: Phase = .open
     package var peer = PeerSettings()
 
@@ -53,7 +54,12 @@ package struct ConnectionMachine: ~Copyable {
 
     /// - Parameter tokenSeed: any number; another one for each connection.
     package init(configuration: ConnectionConfiguration, tokenSeed: UInt64, now: NIODeadline) {
-        self.configuration = configuration
+        self.init(sharing: SharedConfiguration(configuration), tokenSeed: tokenSeed, now: now)
+    }
+
+    package init(sharing shared: SharedConfiguration, tokenSeed: UInt64, now: NIODeadline) {
+        let configuration = shared.value
+        self.shared = shared
         self.nextToken = tokenSeed
         self.queue = RequestQueue(
             maximumCount: configuration.maximumQueued, maximumBytes: configuration.maximumQueuedBytes)
@@ -75,6 +81,12 @@ package struct ConnectionMachine: ~Copyable {
     package var hasWorkInFlight: Bool { !self.inFlight.isEmpty || !self.incoming.isEmpty }
     /// How many these are, with those of ours that wait for a place.
     package var workCount: Int { self.inFlight.count + self.queue.count + self.incoming.count }
+
+    /// An emptied dictionary keeps its memory, and most connections are idle most of the time.
+    mutating func releaseMemory() {
+        if self.inFlight.isEmpty { self.inFlight = [:] }
+        if self.incoming.isEmpty { self.incoming = [:] }
+    }
 
     // MARK: Beginning and end
 

@@ -1,8 +1,8 @@
 import NIOCore
 
 /// Answers of which the peer has got one block, kept so that it can fetch the others (RFC 7959 §2.4).
-struct KeptAnswers: Hashable {
-    struct Answer: Hashable {
+struct KeptAnswers {
+    struct Answer {
         let key: BlockKey
         /// Which one it is, between our own programs.
         let tag: UInt64
@@ -12,14 +12,16 @@ struct KeptAnswers: Hashable {
         var until: NIODeadline
     }
 
-    private let limits: BlockLimits
+    private let settings: BlockSettings
     /// The newest is the last.
     private var answers: [Answer] = []
     private(set) var bytes = 0
 
-    init(_ limits: BlockLimits) {
-        self.limits = limits
+    init(_ settings: BlockSettings) {
+        self.settings = settings
     }
+
+    private var limits: BlockLimits { self.settings.limits }
 
     var count: Int { self.answers.count }
     /// All are kept for the same time.

@@ -5,40 +5,40 @@ package import Logging
 package import NIOCore
 package import ServiceShell
 
-/// What all device connections of one process share.
-package struct CoAPInterfaceContext: Sendable {
+/// What all device connections of one process share: a reference, since each of them keeps it.
+package final class CoAPInterfaceContext: Sendable {
     /// Answers account, session, tokenrefresh, rd, res.
-    package var registry: any Responder
+    package let registry: any Responder
     /// When it is asked: not all at once.
-    package var signIns: SignIns
+    package let signIns: SignIns
     /// Whether an identity request is answered from memory, so that `registry` does not ask anybody for it.
-    package var isRemembered: @Sendable (Request) -> Bool
+    package let isRemembered: @Sendable (Request) -> Bool
     /// Who signs in again and again.
-    package var flapping: FlappingWatch
+    package let flapping: FlappingWatch
     /// Takes requests for `/{di}/…` to their device.
-    package var edge: any Responder
+    package let edge: any Responder
     /// Signs sessions in, and knows the sessions of this process.
-    package var keeper: RouteKeeper
+    package let keeper: RouteKeeper
     /// What clients dial, for `eps`; none: the address each of them did dial.
-    package var publicEndpoints: PublicEndpoints
+    package let publicEndpoints: PublicEndpoints
     /// How long the registry may take for one request.
-    package var registryTimeout: TimeAmount
+    package let registryTimeout: TimeAmount
     /// How long a device may take for one request.
-    package var requestTimeout: TimeAmount
-    package var limits: SessionMachine.Limits
+    package let requestTimeout: TimeAmount
+    package let limits: SessionMachine.Limits
     /// Whether no registry can be reached, so that nobody can renew a token.
-    package var isRegistryUnreachable: @Sendable () -> Bool
+    package let isRegistryUnreachable: @Sendable () -> Bool
     /// Notices when an event loop of the devices slept, and calls `RouteKeeper.paused` then. Its owner starts it; nil
     /// where nobody else can take a session over.
-    package var watch: LoopWatch?
+    package let watch: LoopWatch?
     /// Takes down what devices say; nil: nobody does.
-    package var states: StateKeeper?
+    package let states: StateKeeper?
     /// Requests of devices and clients.
-    package var accessLog: AccessLog
+    package let accessLog: AccessLog
     /// Requests to devices, whoever asked.
-    package var relayLog: AccessLog
-    package var metrics: CoAPInterfaceMetrics
-    package var logger: Logger
+    package let relayLog: AccessLog
+    package let metrics: CoAPInterfaceMetrics
+    package let logger: Logger
 
     var routes: any RouteStore { self.keeper.routes }
     var sessions: SessionTable { self.keeper.sessions }

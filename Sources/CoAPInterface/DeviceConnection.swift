@@ -249,6 +249,8 @@ final class DeviceConnection: ConnectionDelegate {
 
     func record(_ id: IncomingID, response: Response?) {
         guard let line = self.requests.removeValue(forKey: id) else { return }
+        // Emptied it would keep its memory.
+        if self.requests.isEmpty { self.requests = [:] }
         let took = line.started.duration(to: .now)
         let session = self.machine.session ?? line.session
         if let response {

@@ -6,7 +6,7 @@ import NIOCore
 /// Fills the pipelines of accepted connections.
 struct Acceptor: Sendable {
     let connections: ConnectionSet
-    let configuration: ConnectionConfiguration
+    let configuration: SharedConfiguration
     let limits: TransportLimits
     let loopWatch: LoopWatch?
     let logger: Logger
@@ -51,7 +51,7 @@ struct Acceptor: Sendable {
             try pipeline.addHandler(handshake.handler)
         }
         if transport.scheme.isWebSocket {
-            try front.addUpgrade(to: pipeline, limits: self.configuration.limits)
+            try front.addUpgrade(to: pipeline, limits: self.configuration.value.limits)
         }
         if front.isWaiting {
             try pipeline.addHandler(front)

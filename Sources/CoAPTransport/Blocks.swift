@@ -10,8 +10,8 @@ final class Blocks {
     private var lastTag: UInt64 = 0
     private var timer: Scheduled<Void>?
 
-    init(_ configuration: ConnectionConfiguration, isAllowed: Bool) {
-        self.settings = BlockSettings(configuration)
+    init(_ settings: BlockSettings, isAllowed: Bool) {
+        self.settings = settings
         self.server = BlockServer(self.settings)
         self.isAllowed = isAllowed
     }

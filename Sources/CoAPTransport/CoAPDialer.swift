@@ -7,7 +7,7 @@ import NIOSSL
 /// Opens CoAP connections over TCP, TLS and WebSocket.
 package struct CoAPDialer: Sendable {
     private let group: any EventLoopGroup
-    private let configuration: ConnectionConfiguration
+    private let configuration: SharedConfiguration
     private let limits: TransportLimits
     private let loopWatch: LoopWatch?
     private let logger: Logger
@@ -18,7 +18,7 @@ package struct CoAPDialer: Sendable {
         limits: TransportLimits = TransportLimits(messagesPerSecond: nil), loopWatch: LoopWatch? = nil, logger: Logger
     ) {
         self.group = group
-        self.configuration = configuration
+        self.configuration = SharedConfiguration(configuration)
         self.limits = limits
         self.loopWatch = loopWatch
         self.logger = logger
@@ -93,7 +93,7 @@ private struct DialAttempt: Sendable {
     let port: Int
     let transport: DialTransport
     let timeout: TimeAmount
-    let configuration: ConnectionConfiguration
+    let configuration: SharedConfiguration
     let limits: TransportLimits
     let turn: LoopTurn?
     let logger: Logger
@@ -108,12 +108,12 @@ private struct DialAttempt: Sendable {
             try pipeline.addHandler(tls)
         }
         if scheme.isWebSocket {
-            try DialFront.addUpgrade(to: pipeline, limits: self.configuration.limits)
+            try DialFront.addUpgrade(to: pipeline, limits: self.configuration.value.limits)
         }
         let ready = channel.eventLoop.makePromise(of: CoAPConnection.self)
         try pipeline.addHandler(
             DialFront(
-                scheme: scheme, host: "\(self.host):\(self.port)", limits: self.configuration.limits,
+                scheme: scheme, host: "\(self.host):\(self.port)", limits: self.configuration.value.limits,
                 timeout: self.timeout, ready: ready, makeConnection: self.addCoAP))
         return ready.futureResult
     }

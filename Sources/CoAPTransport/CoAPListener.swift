@@ -33,7 +33,7 @@ package final class CoAPListener: Sendable {
         let acceptor = Acceptor(
             connections: ConnectionSet(
                 sharing: ListenerGroup(maximumConnections: maximumConnections, limitName: limitName, logger: logger)),
-            configuration: configuration, limits: limits, loopWatch: loopWatch, logger: logger,
+            configuration: SharedConfiguration(configuration), limits: limits, loopWatch: loopWatch, logger: logger,
             makeDelegate: makeDelegate)
         return try await self.bind(host: host, port: port, group: group, acceptor) { channel in
             try prepare(channel)
@@ -56,10 +56,12 @@ package final class CoAPListener: Sendable {
         makeDelegate: @escaping @Sendable () -> any ConnectionDelegate
     ) async throws -> CoAPListener {
         let acceptor = Acceptor(
-            connections: ConnectionSet(sharing: sharing), configuration: configuration, limits: limits,
-            loopWatch: loopWatch, logger: logger, makeDelegate: makeDelegate)
+            connections: ConnectionSet(sharing: sharing), configuration: SharedConfiguration(configuration),
+            limits: limits, loopWatch: loopWatch, logger: logger, makeDelegate: makeDelegate)
         if transport.scheme.isSecure { sharing.serves(group) }
-        let listener = try await self.bind(host: host, port: port, group: group, acceptor) { channel in
+        let listener = try await self.bind(
+            host: host, port: port, group: group, acceptor, largestRead: Self.largestReadOfStrangers
+        ) { channel in
             try acceptor.addFront(to: channel, transport: transport, proxies: proxies)
         }
         sharing.opened(transport.scheme, port: listener.port)
@@ -70,7 +72,7 @@ package final class CoAPListener: Sendable {
     }
 
     private static func bind(
-        host: String, port: Int, group: any EventLoopGroup, _ acceptor: Acceptor,
+        host: String, port: Int, group: any EventLoopGroup, _ acceptor: Acceptor, largestRead: Int = 64 << 10,
         fill: @escaping @Sendable (any Channel) throws -> Void
     ) async throws -> CoAPListener {
         let connections = acceptor.connections
@@ -94,6 +96,14 @@ package final class CoAPListener: Sendable {
                     try channel.pipeline.syncOperations.addHandler(AcceptFailures(group: connections.group))
                 }
             }
+            // NIO keeps one buffer a channel for as long as it is open, with what it grew to: what devices and clients
+            // send mostly fits the first. With more than one read a turn it would keep several.
+            .childChannelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(
+                    minimum: Self.firstRead, initial: Self.firstRead, maximum: largestRead)
+            )
+            .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     // Nothing has been spent on it yet, neither TLS nor a buffer. Where something is short, nothing is
@@ -118,6 +128,10 @@ package final class CoAPListener: Sendable {
 
     /// `TCP_USER_TIMEOUT` of Linux: how long sent bytes may stay unacknowledged before the connection counts as lost.
     private static let userTimeoutOption: CInt = 18
+
+    /// How many bytes are read at once to begin with, and how many when much comes.
+    private static let firstRead = 512
+    private static let largestReadOfStrangers = 16 << 10
 
     /// How many peers a second are asked to come back after a Release: well below what one process takes.
     private static let returnsPerSecond = 500

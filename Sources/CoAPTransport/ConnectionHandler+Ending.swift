@@ -49,8 +49,7 @@ extension ConnectionHandler {
         _ context: ChannelHandlerContext, _ end: ConnectionEnd, promise: EventLoopPromise<Void>? = nil
     ) {
         self.end = end
-        self.needsFlush = false
-        context.flush()
+        self.flushAll()
         context.close(mode: .output, promise: promise)
         self.isPaused = false
         self.heldRead = false
@@ -61,8 +60,7 @@ extension ConnectionHandler {
     func finish(_ end: ConnectionEnd) {
         guard self.end == nil else { return }
         self.end = end
-        self.needsFlush = false
-        self.context?.flush()
+        self.flushAll()
         self.tellEnd(end)
         self.context?.close(promise: nil)
     }

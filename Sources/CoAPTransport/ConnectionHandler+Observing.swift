@@ -177,7 +177,7 @@ final class ObservationFetch {
 struct ObservationFetches {
     var running = 0
     /// Each once.
-    var waiting = CircularBuffer<ExchangeID>()
+    var waiting = CircularBuffer<ExchangeID>(initialCapacity: 1)
     var isStarting = false
 }
 

@@ -5,11 +5,10 @@ import NIOCore
 
 extension ConnectionHandler {
     /// Handles whole messages, at most so many before the others' turn.
-    func handleBuffered() {
+    func handleBuffered(now: NIODeadline) {
         var handled = 0
         self.isPaused = false
         while self.end == nil {
-            let now = NIODeadline.now()
             let before = self.buffer.readerIndex
             let message: Message
             do throws(DecodeError) {
@@ -57,11 +56,12 @@ extension ConnectionHandler {
     }
 
     private func resume() {
-        self.turn?.check(now: .now())
+        let now = NIODeadline.now()
+        self.turn?.check(now: now)
         guard self.end == nil else { return }
         // One flush for all of them, as in a read cycle.
         self.isReading = true
-        self.handleBuffered()
+        self.handleBuffered(now: now)
         self.isReading = false
         self.flush()
         self.schedule()

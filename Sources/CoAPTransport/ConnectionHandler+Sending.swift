@@ -162,10 +162,29 @@ extension ConnectionHandler {
             promise?.fail(ChannelError.ioOnClosedChannel)
             return
         }
-        var frame = context.channel.allocator.buffer(capacity: message.frameLength)
-        message.writeFrame(into: &frame)
         self.needsFlush = true
-        context.write(self.wrapOutboundOut(frame), promise: promise)
+        let length = message.frameLength
+        if self.unsent.readableBytes + length > Self.joinedBytes { self.handOver(context) }
+        if self.unsent.readableBytes == 0 {
+            // More is likely to come in a read cycle.
+            let capacity = self.isReading && self.joinsMessages ? max(length, Self.firstJoinedBytes) : length
+            self.unsent = context.channel.allocator.buffer(capacity: capacity)
+        }
+        message.writeFrame(into: &self.unsent)
+        // Behind a request nothing is joined: its promise tells when the kernel has taken its last byte, no later.
+        if promise != nil || !self.joinsMessages { self.handOver(context, promise: promise) }
+    }
+
+    /// So many bytes of messages go to the channel as one buffer at most, since it counts only what it was given.
+    static let joinedBytes = 16 << 10
+    private static let firstJoinedBytes = 256
+
+    /// Gives the channel what was joined. For one buffer the kernel is asked once, and NIO keeps account of one write.
+    private func handOver(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>? = nil) {
+        guard self.unsent.readableBytes > 0 else { return }
+        let bytes = self.unsent
+        self.unsent = ByteBuffer()
+        context.write(self.wrapOutboundOut(bytes), promise: promise)
     }
 
     /// One flush for each read cycle; outside of one, at once.
@@ -178,12 +197,20 @@ extension ConnectionHandler {
 
     func flush() {
         guard self.needsFlush else { return }
+        self.flushAll()
+    }
+
+    func flushAll() {
         self.needsFlush = false
-        self.context?.flush()
+        guard let context = self.context else { return }
+        self.handOver(context)
+        context.flush()
     }
 
     func complete(_ id: ExchangeID, _ result: Result<Response, ExchangeError>) {
         if let completion = self.completions.removeValue(forKey: id) {
+            // Emptied it would keep its memory.
+            if self.completions.isEmpty { self.completions = [:] }
             completion(result)
         } else {
             self.told(id, result.map(ObservationEvent.ended))

@@ -27,6 +27,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var context: ChannelHandlerContext?
     /// Bytes of messages that are not whole yet, or not handled yet.
     var buffer = ByteBuffer()
+    /// Whole messages that the channel was not given yet: they go as one buffer.
+    var unsent = ByteBuffer()
+    /// A WebSocket carries each message by itself (RFC 8323 §4.2).
+    var joinsMessages: Bool { !self.arrival.scheme.isWebSocket }
     var rate: MessageRate?
     var completions: [ExchangeID: Completion] = [:]
     var observations: [ExchangeID: Observed] = [:]
@@ -53,17 +57,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     let isMemoryShort: @Sendable () -> Bool
 
     init(
-        configuration: ConnectionConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
+        configuration: SharedConfiguration, limits: TransportLimits, delegate: any ConnectionDelegate,
         tokenSeed: UInt64, ended: EventLoopPromise<ConnectionEnd>, turn: LoopTurn? = nil,
         arrival: ConnectionArrival = ConnectionArrival(), isMemoryShort: @escaping @Sendable () -> Bool = { false },
         logger: Logger
     ) {
         let now = NIODeadline.now()
-        self.machine = ConnectionMachine(configuration: configuration, tokenSeed: tokenSeed, now: now)
-        self.blocks = Blocks(configuration, isAllowed: limits.firstMessageBytes == nil)
-        self.frameLimits = configuration.limits
+        self.machine = ConnectionMachine(sharing: configuration, tokenSeed: tokenSeed, now: now)
+        self.blocks = Blocks(configuration.blocks, isAllowed: limits.firstMessageBytes == nil)
+        self.frameLimits = configuration.value.limits
         if let first = limits.firstMessageBytes {
-            self.frameLimits.maximumMessageSize = min(first, configuration.limits.maximumMessageSize)
+            self.frameLimits.maximumMessageSize = min(first, self.frameLimits.maximumMessageSize)
         }
         self.limits = limits
         self.delegate = delegate
@@ -117,7 +121,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
         self.isReading = true
         if !self.isPaused {
-            self.handleBuffered()
+            self.handleBuffered(now: now)
         }
     }
 

@@ -93,7 +93,7 @@ final class ListenerFront: ChannelInboundHandler, RemovableChannelHandler {
         do {
             if self.transport.scheme.isWebSocket {
                 try pipeline.addHandler(
-                    WebSocketCodec(role: .server, limits: self.acceptor.configuration.limits))
+                    WebSocketCodec(role: .server, limits: self.acceptor.configuration.value.limits))
             }
             try self.acceptor.addCoAP(to: context.channel, arrival: self.arrival)
             // Whoever ends connections by their certificates did not see this one before.

@@ -125,8 +125,8 @@ struct BlockTests {
         configuration.blocks.uploadIdle = .milliseconds(100)
         let channel = EmbeddedChannel()
         let handler = ConnectionHandler(
-            configuration: configuration, limits: TransportLimits(messagesPerSecond: nil), delegate: Silent(),
-            tokenSeed: 1, ended: channel.eventLoop.makePromise(), logger: ListenerBench.logger)
+            configuration: SharedConfiguration(configuration), limits: TransportLimits(messagesPerSecond: nil),
+            delegate: Silent(), tokenSeed: 1, ended: channel.eventLoop.makePromise(), logger: ListenerBench.logger)
         try channel.pipeline.syncOperations.addHandler(handler)
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 5683)).wait()
         for index in 0..<1000 {

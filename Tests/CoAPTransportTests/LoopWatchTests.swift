@@ -78,7 +78,8 @@ struct LoopWatchTests {
         }
         let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
         let handler = ConnectionHandler(
-            configuration: ConnectionConfiguration(), limits: TransportLimits(), delegate: delegate, tokenSeed: 1,
+            configuration: SharedConfiguration(ConnectionConfiguration()), limits: TransportLimits(),
+            delegate: delegate, tokenSeed: 1,
             ended: ended, turn: turn, logger: ListenerBench.logger)
         try channel.pipeline.syncOperations.addHandler(handler)
         box.withLock { $0 = CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult) }
@@ -100,7 +101,7 @@ struct LoopWatchTests {
         }
         let ended = channel.eventLoop.makePromise(of: ConnectionEnd.self)
         let handler = ConnectionHandler(
-            configuration: ConnectionConfiguration(maximumInFlight: 1), limits: TransportLimits(),
+            configuration: SharedConfiguration(ConnectionConfiguration(maximumInFlight: 1)), limits: TransportLimits(),
             delegate: Received(), tokenSeed: 1, ended: ended, turn: turn, logger: ListenerBench.logger)
         try channel.pipeline.syncOperations.addHandler(handler)
         let connection = CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)

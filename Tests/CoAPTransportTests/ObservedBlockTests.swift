@@ -196,8 +196,9 @@ struct ObservedBlockTests {
         let channel = EmbeddedChannel()
         let delegate = Registering()
         let handler = ConnectionHandler(
-            configuration: ConnectionConfiguration(), limits: TransportLimits(messagesPerSecond: nil),
-            delegate: delegate, tokenSeed: 1, ended: channel.eventLoop.makePromise(), logger: ListenerBench.logger)
+            configuration: SharedConfiguration(ConnectionConfiguration()),
+            limits: TransportLimits(messagesPerSecond: nil), delegate: delegate, tokenSeed: 1,
+            ended: channel.eventLoop.makePromise(), logger: ListenerBench.logger)
         try channel.pipeline.syncOperations.addHandler(handler)
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 5683)).wait()
         func receive(_ message: Message) throws {

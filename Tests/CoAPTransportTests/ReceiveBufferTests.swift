@@ -29,7 +29,7 @@ struct ReceiveBufferTests {
 
         init(isMemoryShort: @escaping @Sendable () -> Bool = { false }) throws {
             self.handler = ConnectionHandler(
-                configuration: ConnectionConfiguration(maximumIncoming: 1 << 20),
+                configuration: SharedConfiguration(ConnectionConfiguration(maximumIncoming: 1 << 20)),
                 limits: TransportLimits(messagesPerSecond: nil, messagesPerTurn: 1 << 20), delegate: self.delegate,
                 tokenSeed: 1, ended: self.channel.eventLoop.makePromise(), isMemoryShort: isMemoryShort,
                 logger: ListenerBench.logger)

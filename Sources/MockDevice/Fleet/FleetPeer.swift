@@ -212,6 +212,15 @@ final class FleetPeer {
         let number = self.connections
         self.dialledAt = .now
         let bound = NIOLoopBound(self, eventLoop: self.loop.eventLoop)
+        guard OpenFiles.haveRoom() else {
+            // In a turn of its own, as any other failure.
+            return self.loop.eventLoop.execute {
+                let peer = bound.value
+                guard number == peer.connections else { return }
+                let message = "\(target.address): all but the last files this process may open are in use"
+                peer.notConnected(ConnectFailure(.exhausted, message: message), target.address)
+            }
+        }
         let dialled = self.loop.dialer.connect(
             host: target.address.host, port: target.address.port, transport: target.transport,
             timeout: TimeAmount(timeout), on: self.loop.eventLoop
@@ -220,16 +229,15 @@ final class FleetPeer {
         }
         // That it succeeds shows where the line opens.
         dialled.assumeIsolated().whenFailure { error in
-            if number == self.connections { self.notConnected(error, target.address) }
+            guard number == self.connections else { return }
+            let failure = (error as? TransportError).map { ConnectFailure($0, target.address) }
+            self.notConnected(failure ?? ConnectFailure(.other, message: "\(error)"), target.address)
         }
     }
 
-    private func notConnected(_ error: any Error, _ address: ServerAddress) {
+    private func notConnected(_ failure: ConnectFailure, _ address: ServerAddress) {
         guard self.dialledAt != nil, !self.loop.isStopping else { return }
         self.dialledAt = nil
-        let failure =
-            (error as? TransportError).map { ConnectFailure($0, address) }
-            ?? ConnectFailure(.other, message: "\(error)")
         self.fail(
             FleetStep.connect.rawValue, failure.code.cause,
             notice:

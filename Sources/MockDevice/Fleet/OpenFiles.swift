@@ -26,6 +26,20 @@ package struct OpenFiles: Sendable, Hashable {
         return OpenFiles(limit: Int(clamping: limit.rlim_cur))
     }
 
+    /// Descriptors that no connection takes: libdispatch looks at its threads in /proc when it is busy, and ends the
+    /// process if it cannot.
+    private static let spare = 16
+
+    /// Whether one more leaves the last ones free. The system gives the lowest number that nobody has.
+    package static func haveRoom() -> Bool {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return true }
+        let next = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        guard next >= 0 else { return false }
+        close(next)
+        return Int(next) + self.spare < Int(clamping: limit.rlim_cur)
+    }
+
     /// Why so many devices do not fit, and what to do; nil if they do.
     package func problem(devices: Int) -> String? {
         let needed = devices + Self.reserve

@@ -21,7 +21,7 @@ class Plan:
     # Of load: with many connections, with one.
     seconds: int
     latency_seconds: int
-    # Who is asked. One device answers 200 requests a second, more its connection does not take.
+    # Who is asked.
     devices: int
     # Who come for the first time, and who come back.
     new: int

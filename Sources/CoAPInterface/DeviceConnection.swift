@@ -17,7 +17,7 @@ final class DeviceConnection: ConnectionDelegate {
     var connection: CoAPConnection?
     /// Tells whether our event loop slept.
     var turn: LoopTurn?
-    var timer: Scheduled<Void>?
+    var timer: NIOScheduledCallback?
     var timerDeadline: NIODeadline?
     /// When each request came, for its access line.
     var requests: [IncomingID: RequestLine] = [:]
@@ -232,10 +232,7 @@ final class DeviceConnection: ConnectionDelegate {
             if let timerDeadline = self.timerDeadline, timerDeadline <= time { return }
             self.timer?.cancel()
             self.timerDeadline = time
-            self.timer = connection.eventLoop.assumeIsolated().scheduleTask(deadline: time) {
-                self.timerDeadline = nil
-                self.schedule()
-            }
+            self.timer = try? connection.eventLoop.assumeIsolated().scheduleCallback(at: time, handler: self)
         case .expired(let session):
             self.logger.debug("session expired", metadata: .init([.deviceID: session.di.text]))
             self.ended(session, as: .left)
@@ -263,6 +260,14 @@ final class DeviceConnection: ConnectionDelegate {
                 principal: session?.principal,
                 outcome: response.map(AccessOutcome.init) ?? .abandoned, duration: took,
                 peer: self.connection?.peerAddress))
+    }
+}
+
+extension DeviceConnection: NIOScheduledCallbackHandler {
+    func handleScheduledCallback(eventLoop: some EventLoop) {
+        self.timer = nil
+        self.timerDeadline = nil
+        self.schedule()
     }
 }
 

@@ -61,8 +61,9 @@ package struct SessionMachine: ~Copyable {
         case other(IncomingID, Request)
     }
 
-    /// A sign-in the registry has granted, waiting for its epoch.
-    private struct Grant: Hashable {
+    /// A sign-in the registry has granted, waiting for its epoch. Not a part of the machine: it is there for a moment,
+    /// and connections stay.
+    private final class Grant: Sendable {
         let di: DeviceID
         let uid: UserID
         let kind: Principal.Kind
@@ -70,6 +71,19 @@ package struct SessionMachine: ~Copyable {
         let sequence: Int64?
         let expiresAt: NIODeadline?
         let response: Response
+
+        init(
+            di: DeviceID, uid: UserID, kind: Principal.Kind, family: FamilyID?, sequence: Int64?,
+            expiresAt: NIODeadline?, response: Response
+        ) {
+            self.di = di
+            self.uid = uid
+            self.kind = kind
+            self.family = family
+            self.sequence = sequence
+            self.expiresAt = expiresAt
+            self.response = response
+        }
     }
 
     private let limits: Limits

@@ -5,11 +5,17 @@ import NIOCore
 import Synchronization
 
 /// The way to one session from anywhere.
-struct SessionHandle: Sendable {
+final class SessionHandle: Sendable {
     let session: Session
     let connection: NIOLoopBound<DeviceConnection>
     /// Before that it is not moved for balance.
     let movableFrom: NIODeadline
+
+    init(session: Session, connection: NIOLoopBound<DeviceConnection>, movableFrom: NIODeadline) {
+        self.session = session
+        self.connection = connection
+        self.movableFrom = movableFrom
+    }
 }
 
 /// The sessions of this process, by device: the truth about who is connected here.

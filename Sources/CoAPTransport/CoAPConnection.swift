@@ -1,8 +1,8 @@
 package import CoAP
 package import NIOCore
 
-/// The handle of one connection: the only way into its event loop from elsewhere. Copies name the same connection.
-package struct CoAPConnection: Sendable {
+/// The handle of one connection: the only way into its event loop from elsewhere.
+package final class CoAPConnection: Sendable {
     package let channel: any Channel
     package let arrival: ConnectionArrival
     private let handler: NIOLoopBound<ConnectionHandler>

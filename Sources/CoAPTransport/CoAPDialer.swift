@@ -126,8 +126,15 @@ private struct DialAttempt: Sendable {
             configuration: self.configuration, limits: self.limits, delegate: self.makeDelegate(),
             tokenSeed: .random(in: .min ... .max), ended: ended, turn: self.turn, arrival: arrival,
             logger: self.logger)
-        try channel.pipeline.syncOperations.addHandler(handler)
-        return CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
+        let connection = CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
+        handler.connection = connection
+        do {
+            try channel.pipeline.syncOperations.addHandler(handler)
+        } catch {
+            handler.connection = nil
+            throw error
+        }
+        return connection
     }
 }
 

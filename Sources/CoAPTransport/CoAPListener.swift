@@ -60,7 +60,8 @@ package final class CoAPListener: Sendable {
             limits: limits, loopWatch: loopWatch, logger: logger, makeDelegate: makeDelegate)
         if transport.scheme.isSecure { sharing.serves(group) }
         let listener = try await self.bind(
-            host: host, port: port, group: group, acceptor, largestRead: Self.largestReadOfStrangers
+            host: host, port: port, group: group, acceptor, largestRead: Self.largestReadOfStrangers,
+            allocator: transport.scheme.isSecure ? PageBuffers.allocator : ByteBufferAllocator()
         ) { channel in
             try acceptor.addFront(to: channel, transport: transport, proxies: proxies)
         }
@@ -73,6 +74,7 @@ package final class CoAPListener: Sendable {
 
     private static func bind(
         host: String, port: Int, group: any EventLoopGroup, _ acceptor: Acceptor, largestRead: Int = 64 << 10,
+        allocator: ByteBufferAllocator = ByteBufferAllocator(),
         fill: @escaping @Sendable (any Channel) throws -> Void
     ) async throws -> CoAPListener {
         let connections = acceptor.connections
@@ -104,6 +106,7 @@ package final class CoAPListener: Sendable {
                     minimum: Self.firstRead, initial: Self.firstRead, maximum: largestRead)
             )
             .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.allocator, value: allocator)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     // Nothing has been spent on it yet, neither TLS nor a buffer. Where something is short, nothing is

@@ -36,30 +36,30 @@ extension ConnectionDelegate {
     package func connectionRefused(with code: Code) {}
 }
 
-/// What the transport itself bounds, beside the machine's own bounds.
-package struct TransportLimits: Sendable {
+/// What the transport itself bounds, beside the machine's own bounds: one for all connections of a listener.
+package final class TransportLimits: Sendable {
     /// Messages a peer may send a second, and at once; nil for peers that are our own programs.
-    package var messagesPerSecond: Int?
-    package var messageBurst: Int
+    package let messagesPerSecond: Int?
+    package let messageBurst: Int
     /// How many messages of one connection are handled before others on the same event loop get their turn.
-    package var messagesPerTurn: Int
+    package let messagesPerTurn: Int
     /// How many bytes may wait for a slow reader, and for how long.
-    package var outboundBufferBytes: Int
-    package var slowReaderTimeout: TimeAmount
+    package let outboundBufferBytes: Int
+    package let slowReaderTimeout: TimeAmount
     /// How long bytes on their way to a peer may stay unacknowledged by its kernel (`TCP_USER_TIMEOUT`): a device whose
     /// way back is gone is noticed with the first request, not after a quarter of an hour of retransmissions.
-    package var userTimeoutMilliseconds: Int
+    package let userTimeoutMilliseconds: Int
     /// How long after an Abort we wait for the peer to close, so that a reset does not overtake the Abort.
-    package var abortLinger: TimeAmount
+    package let abortLinger: TimeAmount
     /// Whether to read on while bytes wait for a slow reader. Between our own programs, where requests and answers are
     /// many, two that wait for each other to read would never go on; they are bounded by their window instead.
-    package var readsWhileUnwritable: Bool
+    package let readsWhileUnwritable: Bool
     /// How long PROXY header, TLS handshake and upgrade to WebSocket may take together.
-    package var openingTimeout: TimeAmount
+    package let openingTimeout: TimeAmount
     /// How large a message may be before `CoAPConnection.takeLargeMessages`, in bytes; nil: as the configuration says.
-    package var firstMessageBytes: Int?
+    package let firstMessageBytes: Int?
     /// How often to look whether a peer's certificate is over.
-    package var certificateInterval: TimeAmount
+    package let certificateInterval: TimeAmount
 
     package init(
         messagesPerSecond: Int? = 200, messageBurst: Int = 400, messagesPerTurn: Int = 16,

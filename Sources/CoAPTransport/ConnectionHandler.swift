@@ -25,6 +25,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     let arrival: ConnectionArrival
 
     var context: ChannelHandlerContext?
+    /// What others have in place of this, until it is open: each holds the other.
+    var connection: CoAPConnection?
     /// Bytes of messages that are not whole yet, or not handled yet.
     var buffer = ByteBuffer()
     /// Whole messages that the channel was not given yet: they go as one buffer.
@@ -39,7 +41,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Who waits until nothing is in flight.
     var quiet: (@Sendable () -> Void)?
 
-    var timer: Scheduled<Void>?
+    var timer: NIOScheduledCallback?
     private var timerDeadline: NIODeadline?
     var slowReaderTimer: Scheduled<Void>?
     var lingerTimer: Scheduled<Void>?
@@ -98,8 +100,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private func open(context: ChannelHandlerContext) {
         if let csm = self.machine.open() { self.write(csm) }
         self.flush()
-        self.delegate.connectionOpened(
-            CoAPConnection(channel: context.channel, handler: self, ended: self.ended.futureResult))
+        let connection =
+            self.connection
+            ?? CoAPConnection(channel: context.channel, handler: self, ended: self.ended.futureResult)
+        self.connection = nil
+        self.delegate.connectionOpened(connection)
         if self.arrival.isSecured { self.delegate.connectionSecured(with: self.arrival.certificate) }
         self.schedule()
     }
@@ -175,6 +180,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         self.reportEnd(self.end ?? .closedByPeer)
         self.context = nil
+        self.connection = nil
     }
 
     // MARK: Time
@@ -186,10 +192,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
         if let scheduled = self.timerDeadline, scheduled <= next { return }
         self.timer?.cancel()
         self.timerDeadline = next
-        self.timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: next) {
-            self.timerDeadline = nil
-            self.deadlineReached()
-        }
+        // Each connection has one for as long as it is open: a task would take four allocations more. It fails only
+        // where the event loop is no more.
+        self.timer = try? context.eventLoop.assumeIsolated().scheduleCallback(at: next, handler: self)
     }
 
     private func deadlineReached() {
@@ -219,5 +224,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 if self.machine.unwritten == 0 { self.finishWritten(end) } else { self.finish(end) }
             }
         }
+    }
+}
+
+extension ConnectionHandler: NIOScheduledCallbackHandler {
+    func handleScheduledCallback(eventLoop: some EventLoop) {
+        self.timer = nil
+        self.timerDeadline = nil
+        self.deadlineReached()
     }
 }

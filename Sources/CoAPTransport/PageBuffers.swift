@@ -46,6 +46,8 @@ enum PageBuffers {
     private static func deallocate(_ buffer: UnsafeMutableRawPointer) {
         let start = buffer - self.headBytes
         let mapped = start.load(as: Int.self)
-        if mapped > 0 { munmap(start, mapped) } else { free(start) }
+        guard mapped > 0 else { return free(start) }
+        // It fails where a mapping would be split that may not be: then at least its pages are given back.
+        if munmap(start, mapped) != 0 { madvise(start, mapped, MADV_DONTNEED) }
     }
 }

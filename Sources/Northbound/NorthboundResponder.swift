@@ -228,7 +228,11 @@ package struct NorthboundResponder: Sendable {
         }
         if let stream = answer.stream {
             return HummingbirdCore.Response(
-                status: status, headers: fields, body: .init { writer in try await stream.run(&writer) })
+                status: status, headers: fields,
+                body: .init { writer in
+                    // It may always have more to say: the event loop would come to nothing else.
+                    try await withTaskExecutorPreference(globalConcurrentExecutor) { try await stream.run(&writer) }
+                })
         }
         fields[.contentLength] = String(answer.body.readableBytes)
         return HummingbirdCore.Response(

@@ -10,11 +10,13 @@ package import ServiceShell
 
 /// Answers HTTP requests: admission, then the endpoint table, then who asks, then what is asked.
 ///
-/// It knows no device protocol and keeps no state of users or devices; every right is asked from the registry for
-/// every request, so that what was taken back acts at once.
+/// It knows no device protocol and keeps no state of users or devices; every right is asked for anew with every
+/// request, from a memory that hears of what was taken back, else from the registry.
 package struct NorthboundResponder: Sendable {
     let configuration: NorthboundConfiguration
     let registry: any RegistryAccess
+    /// Who stands behind a token, as far as this program has it in mind and nobody took it back.
+    private let recall: @Sendable (Secret) -> Principal?
     let devices: any Responder
     let presence: any PresenceReader
     let sessions: any SessionEnder
@@ -35,6 +37,7 @@ package struct NorthboundResponder: Sendable {
 
     /// - Parameters:
     ///   - devices: answers requests whose Uri-Path begins with a device's id, and compares their fence.
+    ///   - recall: asked before the registry, which is asked where it knows nobody.
     ///   - presence: who is online.
     ///   - sessions: ends the sessions of what was deleted.
     ///   - events: what happens to the owners' devices.
@@ -43,6 +46,7 @@ package struct NorthboundResponder: Sendable {
         configuration: NorthboundConfiguration,
         registry: any RegistryAccess,
         devices: any Responder,
+        recall: @escaping @Sendable (Secret) -> Principal? = { _ in nil },
         presence: any PresenceReader,
         sessions: any SessionEnder,
         events: any EventHistory,
@@ -56,6 +60,7 @@ package struct NorthboundResponder: Sendable {
         self.configuration = configuration
         self.registry = registry
         self.devices = devices
+        self.recall = recall
         self.presence = presence
         self.sessions = sessions
         self.events = events
@@ -168,13 +173,13 @@ package struct NorthboundResponder: Sendable {
         return try await self.perform(endpoint.action, &scope)
     }
 
-    /// Who asks. Asked anew for every request: a token that was taken back is no good from then on.
+    /// Who asks. Looked up anew for every request: a token that was taken back is no good from then on.
     private func authenticate(_ scope: inout RequestScope) async throws -> Principal {
         guard scope.fields.contains(.authorization) else {
             throw Problem(.unauthorized, "The request carries no access token.")
         }
         guard let token = try Bearer.token(scope.fields),
-            let principal = try await self.registry.principal(for: token, call: scope.call)
+            let principal = try await self.principal(for: token, scope)
         else {
             throw Problem(.unauthorized, "The token in Authorization is unknown, expired or revoked.")
         }
@@ -186,6 +191,11 @@ package struct NorthboundResponder: Sendable {
     private func perform(_ action: Endpoint.Action, _ scope: inout RequestScope) async throws -> HTTPAnswer {
         switch action {
         case .registerUser: try await self.registerUser(scope)
+    private func principal(for token: Secret, _ scope: RequestScope) async throws(RegistryError) -> Principal? {
+        if let known = self.recall(token) { return known }
+        return try await self.registry.principal(for: token, call: scope.call)
+    }
+
         case .provisionMediator: try await self.provisionMediator(scope)
         case .provisionClient: try await self.provision(.client, scope)
         case .provisionDevice: try await self.provision(.device, scope)

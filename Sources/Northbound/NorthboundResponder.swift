@@ -32,12 +32,13 @@ package struct NorthboundResponder: Sendable {
     let limits: RequestLimits
     let dates: HTTPDates
     let metrics: NorthboundMetrics
+    let awaited = AwaitedAnswers()
     /// The event streams that are open.
     package let streams: OpenStreams
 
     /// - Parameters:
-    ///   - devices: answers requests whose Uri-Path begins with a device's id, and compares their fence.
     ///   - recall: asked before the registry, which is asked where it knows nobody.
+    ///   - devices: answers requests whose Uri-Path begins with a device's id, and compares their fence.
     ///   - presence: who is online.
     ///   - sessions: ends the sessions of what was deleted.
     ///   - events: what happens to the owners' devices.

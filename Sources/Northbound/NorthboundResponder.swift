@@ -46,8 +46,8 @@ package struct NorthboundResponder: Sendable {
     package init(
         configuration: NorthboundConfiguration,
         registry: any RegistryAccess,
-        devices: any Responder,
         recall: @escaping @Sendable (Secret) -> Principal? = { _ in nil },
+        devices: any Responder,
         presence: any PresenceReader,
         sessions: any SessionEnder,
         events: any EventHistory,
@@ -60,8 +60,8 @@ package struct NorthboundResponder: Sendable {
     ) {
         self.configuration = configuration
         self.registry = registry
-        self.devices = devices
         self.recall = recall
+        self.devices = devices
         self.presence = presence
         self.sessions = sessions
         self.events = events
@@ -84,7 +84,9 @@ package struct NorthboundResponder: Sendable {
 
     /// What must run as long as requests are answered.
     func run() async {
+        async let awaiting: Void = self.awaited.run()
         await EventFeed(log: self.events, streams: self.streams, period: self.configuration.eventPeriod).run()
+        await awaiting
     }
 
     /// How many requests are being answered now.
@@ -189,14 +191,14 @@ package struct NorthboundResponder: Sendable {
         return principal
     }
 
-    private func perform(_ action: Endpoint.Action, _ scope: inout RequestScope) async throws -> HTTPAnswer {
-        switch action {
-        case .registerUser: try await self.registerUser(scope)
     private func principal(for token: Secret, _ scope: RequestScope) async throws(RegistryError) -> Principal? {
         if let known = self.recall(token) { return known }
         return try await self.registry.principal(for: token, call: scope.call)
     }
 
+    private func perform(_ action: Endpoint.Action, _ scope: inout RequestScope) async throws -> HTTPAnswer {
+        switch action {
+        case .registerUser: try await self.registerUser(scope)
         case .provisionMediator: try await self.provisionMediator(scope)
         case .provisionClient: try await self.provision(.client, scope)
         case .provisionDevice: try await self.provision(.device, scope)
@@ -218,9 +220,10 @@ package struct NorthboundResponder: Sendable {
     }
 
     private func record(_ scope: RequestScope, _ answer: HTTPAnswer) {
-        let record = scope.accessRecord(status: answer.status)
-        self.accessLog.record(record)
-        self.metrics.count(scope.action, status: answer.status, duration: record.duration)
+        let duration = .now - scope.started
+        self.accessLog.record(
+            scope.outcome(status: answer.status), scope.accessRecord(status: answer.status, duration: duration))
+        self.metrics.count(scope.action, status: answer.status, duration: duration)
     }
 
     private func response(_ answer: HTTPAnswer, _ scope: RequestScope) -> HummingbirdCore.Response {

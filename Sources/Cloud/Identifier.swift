@@ -48,7 +48,24 @@ package struct Identifier: Hashable, Comparable, Sendable {
         guard !text.isEmpty else { throw .empty }
         let count = text.utf8.count
         guard count <= Self.maximumBytes else { throw .tooLong(bytes: count) }
-        for scalar in text.unicodeScalars {
+        if !text.utf8.allSatisfy(Self.isPlain) { try Self.check(text.unicodeScalars) }
+        guard text != ".", text != ".." else { throw .dots }
+        guard !ReservedSegments.all.contains(text) else { throw .reserved(text) }
+        self.text = Self.isUUID(text) ? text.lowercased() : text
+    }
+
+    /// What almost all ids are made of: a visible character of ASCII that no path or topic takes for something else.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "+"), UInt8(ascii: "$"),
+            UInt8(ascii: "%"):
+            false
+        default: 0x21...0x7E ~= byte
+        }
+    }
+
+    private static func check(_ scalars: String.UnicodeScalarView) throws(IdentifierError) {
+        for scalar in scalars {
             if "/?#+$%".unicodeScalars.contains(scalar) { throw .forbiddenCharacter(Character(scalar)) }
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate:
@@ -57,9 +74,6 @@ package struct Identifier: Hashable, Comparable, Sendable {
                 if scalar.properties.isWhitespace { throw .blank }
             }
         }
-        guard text != ".", text != ".." else { throw .dots }
-        guard !ReservedSegments.all.contains(text) else { throw .reserved(text) }
-        self.text = Self.isUUID(text) ? text.lowercased() : text
     }
 
     /// An id as it came from our own store: not checked again, so that a rule made stricter locks nobody out.
@@ -82,8 +96,8 @@ package struct Identifier: Hashable, Comparable, Sendable {
 
     /// Eight, four, four, four and twelve hexadecimal digits (RFC 9562 §4).
     private static func isUUID(_ text: String) -> Bool {
+        guard text.utf8.count == 36 else { return false }
         let bytes = Array(text.utf8)
-        guard bytes.count == 36 else { return false }
         for (index, byte) in bytes.enumerated() {
             if [8, 13, 18, 23].contains(index) {
                 guard byte == UInt8(ascii: "-") else { return false }

@@ -3,8 +3,8 @@
 
 .DEFAULT_GOAL := help
 # Where Swift of our own is.
-SWIFT := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Codecs Benchmarks/PingLoad \
-	Fuzzing/Package.swift Fuzzing/Targets
+SWIFT := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Codecs Benchmarks/Floor \
+	Benchmarks/PingLoad Fuzzing/Package.swift Fuzzing/Targets
 .PHONY: help run build device demo cluster test test-long test-tsan test-asan chaos fuzz bench soak image sbom k8s \
 	test-k8s lint format clean reset
 

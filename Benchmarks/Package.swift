@@ -13,6 +13,8 @@ let strict: [SwiftSetting] = [
 ]
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 
 let package = Package(
     name: "Benchmarks",
@@ -27,5 +29,8 @@ let package = Package(
         .systemLibrary(name: "CEpoll", path: "CEpoll"),
         // Knows nothing of what it measures: two servers, one of them not ours, are asked by the same bytes.
         .executableTarget(name: "ping-load", dependencies: ["CEpoll"], path: "PingLoad", swiftSettings: strict),
+        // What the gateway is made of, and nothing of the gateway.
+        .executableTarget(
+            name: "floor", dependencies: [nioCore, nioPosix, nioHTTP1], path: "Floor", swiftSettings: strict),
     ]
 )

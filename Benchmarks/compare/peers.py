@@ -80,6 +80,20 @@ BACK = """
 
 
 @contextlib.contextmanager
+def floor(bench, devices):
+    """Benchmarks/Floor: what the gateway is made of, without the gateway: a request over HTTP, a frame to a device and
+    back. With as many event loops, and as many connections of devices."""
+    front, port = free_port(), free_port()
+    program = bench.tool("floor")
+    log = os.path.join(bench.place, "floor.log")
+    with started([program, "front", front, port, machine.cores()], log) as process:
+        until("floor front, serving", 10, lambda: listens(port) and listens(front), process=process)
+        with started([program, "devices", port, devices], log) as fleet:
+            until("floor devices, connected", 30, lambda: "connected" in open(log).read(), process=fleet)
+            yield f"http://127.0.0.1:{front}", process.pid
+
+
+@contextlib.contextmanager
 def libcoap(bench):
     """libcoap's example server, which has one thread."""
     port = free_port()

@@ -72,6 +72,28 @@ def http(bench):
             yield from requests(bench, cloud, access_log, words)
 
 
+def floor(bench):
+    """Requests through the gateway, beside what its libraries need for one HTTP request and one hop at least."""
+    plan = bench.plan
+    many, one = ([], []), ([], [])
+    with gateway.one_process(bench) as cloud, cloud.fleet(plan.devices) as fleet, \
+            peers.floor(bench, plan.devices) as (url, pid):
+        for _ in range(plan.rounds):
+            for side, (at, pids) in enumerate([(cloud.url, cloud.pids), (url, family(pid))]):
+                ask = lambda connections, seconds: load.wrk(
+                    at, [fleet.as_devices], cloud.token, connections, seconds, pids)
+                many[side].append(ask(CONNECTIONS, plan.seconds))
+                one[side].append(ask(1, plan.latency_seconds))
+    note = "Bare SwiftNIO: HTTP/1.1 in, a frame to a device and back; nothing is read, checked, routed or counted."
+    yield Row(
+        f"HTTP requests, {CONNECTIONS} connections, beside bare SwiftNIO", "requests/s", *per_side(many, "per_second"),
+        "SwiftNIO", note=note)
+    yield Row(
+        "HTTP median latency, 1 connection, beside bare SwiftNIO", "ms", *per_side(one, "p50_ms"), "SwiftNIO")
+    yield Row(
+        f"CPU a request, {CONNECTIONS} connections, beside bare SwiftNIO", "µs", *per_side(many, "cpu_us"), "SwiftNIO")
+
+
 def cluster(bench):
     """The same through a northbound, Redis, a coap-interface; and devices that come back, with MariaDB."""
     with gateway.cluster(bench) as cloud:
@@ -357,6 +379,7 @@ class Group:
 
 GROUPS = {
     "http": Group(http, 140, 45),
+    "floor": Group(floor, 60, 20),
     "ping": Group(ping, 40, 25),
     "memory": Group(memory, 150, 30),
     "reconnect": Group(reconnect, 70, 25),

@@ -87,8 +87,8 @@ package struct Identifier: Hashable, Comparable, Sendable {
 
     /// Eight, four, four, four and twelve hexadecimal digits (RFC 9562 §4).
     private static func isUUID(_ text: String) -> Bool {
+        guard text.utf8.count == 36 else { return false }
         let bytes = Array(text.utf8)
-        guard bytes.count == 36 else { return false }
         for (index, byte) in bytes.enumerated() {
             if [8, 13, 18, 23].contains(index) {
                 guard byte == UInt8(ascii: "-") else { return false }

@@ -52,6 +52,9 @@ struct ClusterReach: Sendable {
         self.watch = Self.watch(settings, context.dependencies, self.redis, self.balancer)
     }
 
+    /// Who stands behind a token, from this program's memory.
+    @Sendable func recall(_ token: Secret) -> Principal? { self.caching.recall(token) }
+
     /// Whether the answer is in this program's memory.
     func remembers(_ request: Request) -> Bool { self.caching.remembers(request) }
 

@@ -33,7 +33,7 @@ package enum NorthboundProgram: ServerProgram {
         let certificates = try settings.http.certificates(logger: context.logger("tls"))
         let http = try await context.bindHTTP(
             settings.http.northbound(settings.process, timeout: settings.requests),
-            registry: RegistryClient(reach.registry), devices: edge, presence: reach.routes,
+            registry: RegistryClient(reach.registry), recall: reach.recall, devices: edge, presence: reach.routes,
             sessions: EndedByChanges(), events: RedisEventLog(client: reach.redis), streams: streams,
             states: RedisStateStore(client: reach.redis), keys: RedisKeyedAnswerStore(client: reach.redis),
             certificates: certificates, accessLog: accessLog)

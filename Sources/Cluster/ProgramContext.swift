@@ -89,7 +89,8 @@ package struct ProgramContext: Sendable {
     /// Takes the ports of the HTTP API.
     /// - Parameter certificates: what is shown over HTTPS; nil: there is none.
     package func bindHTTP(
-        _ configuration: NorthboundConfiguration, registry: any RegistryAccess, devices: any Responder,
+        _ configuration: NorthboundConfiguration, registry: any RegistryAccess,
+        recall: @escaping @Sendable (Secret) -> Principal?, devices: any Responder,
         presence: any PresenceReader, sessions: any SessionEnder, events: any EventHistory,
         streams: OpenStreams, states: (any StateStore)?, keys: any KeyedAnswerStore,
         certificates: ServerCertificates?, accessLog: AccessLog
@@ -98,8 +99,8 @@ package struct ProgramContext: Sendable {
         return try await NorthboundService.bind(
             configuration,
             responder: NorthboundResponder(
-                configuration: configuration, registry: registry, devices: devices, presence: presence,
-                sessions: sessions, events: events, streams: streams, states: states,
+                configuration: configuration, registry: registry, recall: recall, devices: devices,
+                presence: presence, sessions: sessions, events: events, streams: streams, states: states,
                 keys: keys, accessLog: accessLog, logger: logger),
             certificates: certificates, ceilings: self.ceilings, group: self.loops.group, logger: logger)
     }

@@ -74,10 +74,12 @@ extension DeviceConnection {
         return { response in
             let took = started.duration(to: .now)
             metrics.request(direction: "out", resource: "/{di}/{href}", code: response.code, took: took)
+            let outcome = AccessOutcome(response)
             accessLog.record(
+                outcome,
                 AccessRecord(
                     .coap, requestID: requestID, method: method, path: "/{href}", status: "\(response.code)",
-                    device: session.di.text, principal: session.principal, outcome: AccessOutcome(response),
+                    device: session.di.text, principal: session.principal, outcome: outcome,
                     duration: took))
         }
     }

@@ -85,8 +85,8 @@ package struct EmbeddedGateway: Sendable {
                 logger: context.logger("coap-interface")))
         let http = try await context.bindHTTP(
             configuration.http.northbound(configuration.process, timeout: configuration.requests),
-            registry: RegistryClient(inside.registry), devices: inside.edge, presence: inside.routes,
-            sessions: inside.sessions, events: inside.events, streams: inside.streams,
+            registry: RegistryClient(inside.remembering), recall: inside.caching.recall, devices: inside.edge,
+            presence: inside.routes, sessions: inside.sessions, events: inside.events, streams: inside.streams,
             states: inside.states, keys: InMemoryKeyedAnswerStore(), certificates: shown.overHTTP,
             accessLog: inside.logs.northbound)
         context.readiness.pass("store")
@@ -100,8 +100,8 @@ package struct EmbeddedGateway: Sendable {
                 admin: admin.port),
             sid: store.sid,
             services: [
-                context.loops, context.ceilings.memory, store, inside.desk, inside.housekeeping, admin, inside.keeper,
-                devices, http,
+                context.loops, context.ceilings.memory, store, inside.desk, inside.housekeeping, inside.changes, admin,
+                inside.keeper, devices, http,
                 EdgeStop(edge: inside.edge),
             ] + CertificateWatch.services(shown.toDevices) + CertificateWatch.services(shown.overHTTP))
     }
@@ -145,6 +145,10 @@ private struct Inside {
     let desk: RegistryResponder
     /// The registry for all who ask it: nobody outside may see an answer in pages.
     let registry: PagingRegistry
+    /// The same with a memory of who stands behind a token: for those who ask it on every request.
+    let remembering: PagingRegistry
+    let caching: CachingRegistry
+    let changes: ChangeReader
     let metrics = CoAPInterfaceMetrics()
     let keeper: RouteKeeper
     let edge: EdgeResponder
@@ -173,9 +177,10 @@ private struct Inside {
             store: store.store, clock: clock, sealer: store.sealer, configuration: configuration.tokens.identity,
             observer: news.tell)
         self.housekeeping = Housekeeping(identity: identity, logger: context.logger("housekeeping"))
+        let nudge = InProcessNudge()
         self.desk = RegistryResponder(
             identity: identity, directory: Directory(store: store.store, clock: clock, observer: news.tell),
-            configuration: RegistryConfiguration(redirectURI: configuration.tokens.redirectURI),
+            configuration: RegistryConfiguration(redirectURI: configuration.tokens.redirectURI), nudge: nudge,
             accessLog: self.logs.registry, logger: context.logger("registry"),
             endSessions: { devices in
                 sessions.endNow(devices, reason: "the registration was deleted")
@@ -183,6 +188,11 @@ private struct Inside {
                 for di in devices { stateKeeper?.forget(di) }
             })
         self.registry = PagingRegistry(self.desk)
+        let cache = IdentityCache(outageLimit: nil)
+        self.caching = CachingRegistry(self.desk, cache: cache)
+        self.remembering = PagingRegistry(self.caching)
+        self.changes = ChangeReader(
+            identity.changeLog, nudge: nudge, cache: cache, logger: context.logger("changes"))
         let pod = Pod(name: PodSettings.bootName(of: "coap-gateway"))
         self.keeper = RouteKeeper(
             routes: self.routes, sessions: sessions, pod: pod, events: events, clock: clock,

@@ -4,7 +4,6 @@ import HTTPTypes
 import NIOCore
 import OCF
 import ServiceShell
-import Synchronization
 
 // Requests to devices.
 extension NorthboundResponder {
@@ -45,7 +44,9 @@ extension NorthboundResponder {
     private func deliver(_ exchange: DeviceExchange, _ scope: inout RequestScope) async throws -> HTTPAnswer {
         var exchange = exchange
         exchange.request.options.deadlineMilliseconds = UInt32(clamping: scope.remaining.clampedMilliseconds)
-        guard let answer = await self.ask(exchange.request, scope) else {
+        let answer = await self.awaited.answer(
+            to: exchange.request, from: self.devices, until: scope.deadline + Self.patience)
+        guard let answer else {
             scope.delivery = .unknown
             throw Problem(.noAnswer)
         }
@@ -71,38 +72,6 @@ extension NorthboundResponder {
         return try HTTPAnswer(device: answer, to: exchange)
     }
 
-    /// The answer, nil when there is none shortly after the deadline. A later one falls to the ground: nobody waits
-    /// for it any more, least of all the next request.
-    private func ask(_ request: CoAP.Request, _ scope: RequestScope) async -> CoAP.Response? {
-        let first = FirstAnswer()
-        let patience = scope.remaining + Self.patience
-        return await withCheckedContinuation { continuation in
-            first.await(continuation)
-            let timer = scope.channel.eventLoop.scheduleTask(in: TimeAmount(patience)) { first.resume(nil) }
-            self.devices.respond(to: request) { answer in
-                timer.cancel()
-                first.resume(answer)
-            }
-        }
-    }
-
     /// How long after the deadline an answer is still waited for: whoever is asked knows better what happened.
     static var patience: Duration { .milliseconds(500) }
-}
-
-/// Resumes its continuation with what comes first, and forgets the rest.
-private final class FirstAnswer: Sendable {
-    private let waiting = Mutex<CheckedContinuation<CoAP.Response?, Never>?>(nil)
-
-    func await(_ continuation: CheckedContinuation<CoAP.Response?, Never>) {
-        self.waiting.withLock { $0 = continuation }
-    }
-
-    func resume(_ answer: CoAP.Response?) {
-        let continuation = self.waiting.withLock { waiting in
-            defer { waiting = nil }
-            return waiting
-        }
-        continuation?.resume(returning: answer)
-    }
 }

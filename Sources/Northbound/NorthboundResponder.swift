@@ -10,11 +10,13 @@ package import ServiceShell
 
 /// Answers HTTP requests: admission, then the endpoint table, then who asks, then what is asked.
 ///
-/// It knows no device protocol and keeps no state of users or devices; every right is asked from the registry for
-/// every request, so that what was taken back acts at once.
+/// It knows no device protocol and keeps no state of users or devices; every right is asked for anew with every
+/// request, from a memory that hears of what was taken back, else from the registry.
 package struct NorthboundResponder: Sendable {
     let configuration: NorthboundConfiguration
     let registry: any RegistryAccess
+    /// Who stands behind a token, as far as this program has it in mind and nobody took it back.
+    private let recall: @Sendable (Secret) -> Principal?
     let devices: any Responder
     let presence: any PresenceReader
     let sessions: any SessionEnder
@@ -30,10 +32,12 @@ package struct NorthboundResponder: Sendable {
     let limits: RequestLimits
     let dates: HTTPDates
     let metrics: NorthboundMetrics
+    let awaited = AwaitedAnswers()
     /// The event streams that are open.
     package let streams: OpenStreams
 
     /// - Parameters:
+    ///   - recall: asked before the registry, which is asked where it knows nobody.
     ///   - devices: answers requests whose Uri-Path begins with a device's id, and compares their fence.
     ///   - presence: who is online.
     ///   - sessions: ends the sessions of what was deleted.
@@ -42,6 +46,7 @@ package struct NorthboundResponder: Sendable {
     package init(
         configuration: NorthboundConfiguration,
         registry: any RegistryAccess,
+        recall: @escaping @Sendable (Secret) -> Principal? = { _ in nil },
         devices: any Responder,
         presence: any PresenceReader,
         sessions: any SessionEnder,
@@ -55,6 +60,7 @@ package struct NorthboundResponder: Sendable {
     ) {
         self.configuration = configuration
         self.registry = registry
+        self.recall = recall
         self.devices = devices
         self.presence = presence
         self.sessions = sessions
@@ -78,7 +84,9 @@ package struct NorthboundResponder: Sendable {
 
     /// What must run as long as requests are answered.
     func run() async {
+        async let awaiting: Void = self.awaited.run()
         await EventFeed(log: self.events, streams: self.streams, period: self.configuration.eventPeriod).run()
+        await awaiting
     }
 
     /// How many requests are being answered now.
@@ -168,19 +176,24 @@ package struct NorthboundResponder: Sendable {
         return try await self.perform(endpoint.action, &scope)
     }
 
-    /// Who asks. Asked anew for every request: a token that was taken back is no good from then on.
+    /// Who asks. Looked up anew for every request: a token that was taken back is no good from then on.
     private func authenticate(_ scope: inout RequestScope) async throws -> Principal {
         guard scope.fields.contains(.authorization) else {
             throw Problem(.unauthorized, "The request carries no access token.")
         }
         guard let token = try Bearer.token(scope.fields),
-            let principal = try await self.registry.principal(for: token, call: scope.call)
+            let principal = try await self.principal(for: token, scope)
         else {
             throw Problem(.unauthorized, "The token in Authorization is unknown, expired or revoked.")
         }
         scope.principal = principal
         scope.token = token
         return principal
+    }
+
+    private func principal(for token: Secret, _ scope: RequestScope) async throws(RegistryError) -> Principal? {
+        if let known = self.recall(token) { return known }
+        return try await self.registry.principal(for: token, call: scope.call)
     }
 
     private func perform(_ action: Endpoint.Action, _ scope: inout RequestScope) async throws -> HTTPAnswer {
@@ -207,9 +220,10 @@ package struct NorthboundResponder: Sendable {
     }
 
     private func record(_ scope: RequestScope, _ answer: HTTPAnswer) {
-        let record = scope.accessRecord(status: answer.status)
-        self.accessLog.record(record)
-        self.metrics.count(scope.action, status: answer.status, duration: record.duration)
+        let duration = .now - scope.started
+        self.accessLog.record(
+            scope.outcome(status: answer.status), scope.accessRecord(status: answer.status, duration: duration))
+        self.metrics.count(scope.action, status: answer.status, duration: duration)
     }
 
     private func response(_ answer: HTTPAnswer, _ scope: RequestScope) -> HummingbirdCore.Response {
@@ -228,7 +242,11 @@ package struct NorthboundResponder: Sendable {
         }
         if let stream = answer.stream {
             return HummingbirdCore.Response(
-                status: status, headers: fields, body: .init { writer in try await stream.run(&writer) })
+                status: status, headers: fields,
+                body: .init { writer in
+                    // It may always have more to say: the event loop would come to nothing else.
+                    try await withTaskExecutorPreference(globalConcurrentExecutor) { try await stream.run(&writer) }
+                })
         }
         fields[.contentLength] = String(answer.body.readableBytes)
         return HummingbirdCore.Response(

@@ -11,8 +11,6 @@ struct RequestScope {
     let method: HTTPRequest.Method
     let fields: HTTPFields
     let body: RequestBody
-    /// The address it came from, nil for what is no address.
-    let peer: String?
     let channel: any Channel
     let started: ContinuousClock.Instant
     /// When an answer is worth nothing any more.
@@ -36,11 +34,13 @@ struct RequestScope {
         self.method = request.method
         self.fields = request.headers
         self.body = request.body
-        self.peer = channel.remoteAddress?.ipAddress
         self.channel = channel
         self.started = .now
         self.deadline = self.started + (Preferences.wait(request.headers) ?? timeout)
     }
+
+    /// The address it came from, nil for what is no address.
+    var peer: String? { self.channel.remoteAddress?.ipAddress }
 
     var remaining: Duration { max(.zero, self.deadline - .now) }
 
@@ -55,7 +55,9 @@ struct RequestScope {
         return principal
     }
 
-    func accessRecord(status: Int) -> AccessRecord {
+    func outcome(status: Int) -> AccessOutcome { self.delivery ?? AccessOutcome(codeClass: status / 100) }
+
+    func accessRecord(status: Int, duration: Duration) -> AccessRecord {
         AccessRecord(
             .http,
             requestID: self.id,
@@ -64,8 +66,8 @@ struct RequestScope {
             status: String(status),
             device: self.device?.text,
             principal: self.principal.map { "\($0.kind.rawValue):\(self.token?.hash.short ?? "-")" },
-            outcome: self.delivery ?? AccessOutcome(codeClass: status / 100),
-            duration: .now - self.started,
+            outcome: self.outcome(status: status),
+            duration: duration,
             errorCode: self.errorCode,
             peer: self.peer,
         )

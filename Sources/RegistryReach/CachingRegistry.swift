@@ -54,6 +54,14 @@ package final class CachingRegistry: Responder, Service {
         return question.answer(known) != nil
     }
 
+    /// Who stands behind a token, from this program's own memory: for those who ask on every request, and ask the
+    /// registry where it has nobody.
+    package func recall(_ token: Secret) -> Principal? {
+        guard let known = self.cache.find(token.hash) else { return nil }
+        self.metrics.count(.local)
+        return known.principal
+    }
+
     package func respond(to request: Request, answer: @escaping @Sendable (Response) -> Void) {
         guard let question = TokenQuestion(request) else {
             self.transport.respond(to: request) { answer(Self.calmed($0)) }

@@ -21,23 +21,31 @@ package final class IdentityCache: Sendable {
         var sharedFloor: Int64 = .min
         /// What the registry's clock showed, and when we heard of it.
         var registryTime: (shown: Timestamp, at: ContinuousClock.Instant)?
+        /// Changes that are told of before they are known, and how many of them are known.
+        var announced = 0
+        var caughtUp = 0
     }
 
     private let state: Mutex<State>
+    private let outageLimit: Duration?
     private let clock: @Sendable () -> ContinuousClock.Instant
 
     /// - Parameters:
     ///   - capacity: entries; the one that was used longest ago gives way.
     ///   - rememberedChanges: how many changes are known by subject.
+    ///   - outageLimit: for how long after the last word of a registry entries are used; nil: the registry is in this
+    ///     process.
     ///   - clock: monotonic; tests give their own.
     package init(
         capacity: Int = 100_000, rememberedChanges: Int = 65_536,
+        outageLimit: Duration? = IdentityCache.outageLimit,
         clock: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
     ) {
         self.state = Mutex(
             State(
                 principals: RecentPrincipals(capacity: capacity),
                 revocations: RevocationMemory(capacity: rememberedChanges)))
+        self.outageLimit = outageLimit
         self.clock = clock
     }
 
@@ -63,18 +71,19 @@ package final class IdentityCache: Sendable {
     /// Whether entries are used at all.
     var isAdmitting: Bool {
         let now = self.clock()
-        return self.state.withLock { Self.isAdmitting($0, now: now) }
+        return self.state.withLock { self.isAdmitting($0, now: now) }
     }
 
-    private static func isAdmitting(_ state: State, now: ContinuousClock.Instant) -> Bool {
-        guard state.revocations.position != nil, let lastHeard = state.lastHeard else { return false }
-        return now - lastHeard < self.outageLimit
+    private func isAdmitting(_ state: State, now: ContinuousClock.Instant) -> Bool {
+        guard state.revocations.position != nil, state.announced == state.caughtUp, let lastHeard = state.lastHeard
+        else { return false }
+        return self.outageLimit.map { now - lastHeard < $0 } ?? true
     }
 
     func find(_ hash: SecretHash) -> Recognition? {
         let now = self.clock()
         return self.state.withLock { state in
-            guard Self.isAdmitting(state, now: now), let entry = state.principals.find(hash) else { return nil }
+            guard self.isAdmitting(state, now: now), let entry = state.principals.find(hash) else { return nil }
             let cached = entry.cached
             guard now < entry.keptUntil, entry.endsAt.map({ now < $0 }) ?? true,
                 state.revocations.allows(cached.principal.subjects, readAt: cached.sequence)
@@ -137,6 +146,19 @@ package final class IdentityCache: Sendable {
             state.lastHeard = now
             state.registryTime = (registryTime, now)
         }
+    }
+
+    /// A change was written that is not known here yet: nothing is answered until it is.
+    func announce() {
+        self.state.withLock { $0.announced += 1 }
+    }
+
+    /// How many changes were told of: those are in what is read after this was asked.
+    var announced: Int { self.state.withLock { $0.announced } }
+
+    /// All changes are known of which so many were told.
+    func caughtUp(to announced: Int) {
+        self.state.withLock { $0.caughtUp = announced }
     }
 
     /// Changes are known from here on; everything that was kept is dropped.

@@ -54,6 +54,19 @@ struct CachingRegistryTests {
         #expect(try answer.item()?["kind"] == "client")
     }
 
+    @Test("Who stands behind a token is recalled once the registry has said it, and until it is taken back")
+    func recall() async throws {
+        let (registry, cache, caching) = self.bench()
+        let token = try Known.token()
+        #expect(caching.recall(token) == nil)
+        _ = await caching.respond(to: Known.check(token))
+        #expect(caching.recall(token) == Known.recognition().principal)
+        #expect(caching.recall(try Known.token("another")) == nil)
+        #expect(registry.requests.count == 1)
+        cache.apply(Known.change(11, .user, "alice"))
+        #expect(caching.recall(token) == nil)
+    }
+
     @Test("What it remembers is what it answers without asking: the same sign-in again, until it is forgotten")
     func remembers() async throws {
         let (registry, _, caching) = self.bench()

@@ -132,6 +132,49 @@ struct LogTests {
         }
     }
 
+    @Test("A logger that has keys of its own writes them into access lines, sorted with the others")
+    func accessLineWithKeys() throws {
+        let sink = MemorySink()
+        var logger = Observability.logger(label: "access", sink: sink)
+        logger[key: .program] = "one"
+        AccessLog(mode: .all, logger: logger).record(Self.record(.ok))
+        let line = try #require(sink.lines.first)
+        #expect(line.contains(" principal=client:1a2b3c4d program=one request.id=r-1\n"))
+    }
+
+    @Test("An access line is made only where it is written")
+    func lazy() {
+        for (mode, made) in [(AccessLog.Mode.all, 2), (.errors, 1), (.off, 0)] {
+            let log = AccessLog(mode: mode, logger: Observability.logger(label: "access", sink: MemorySink()))
+            var count = 0
+            func record(_ outcome: AccessOutcome) -> AccessRecord {
+                count += 1
+                return Self.record(outcome)
+            }
+            log.record(.ok, record(.ok))
+            log.record(.failed, record(.failed))
+            #expect(count == made)
+        }
+    }
+
+    @Test("An access line as JSON has the same keys")
+    func accessLineInJSON() throws {
+        let sink = MemorySink()
+        let logger = Observability.logger(label: "access", format: .json, sink: sink)
+        AccessLog(mode: .all, logger: logger).record(Self.record(.ok))
+        let line = try #require(sink.lines.first)
+        #expect(line.hasPrefix("{\"time\":\"20"))
+        #expect(line.contains(#""message":"request","device.id":"d-1","duration.ms":"12.3","http.method":"GET","#))
+        #expect(line.hasSuffix(#""principal":"client:1a2b3c4d","request.id":"r-1"}"# + "\n"))
+    }
+
+    @Test("Fresh ids of requests are sixteen hexadecimal digits, each another")
+    func freshIDs() {
+        let ids = (0..<1000).map { _ in FreshRequestID.make() }
+        #expect(Set(ids).count == ids.count)
+        for id in ids { #expect(id.wholeMatch(of: /[0-9a-f]{16}/) != nil) }
+    }
+
     @Test("The outcome follows the class of the code")
     func outcomes() {
         #expect(AccessOutcome(codeClass: 2) == .ok)

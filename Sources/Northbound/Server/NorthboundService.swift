@@ -209,7 +209,7 @@ package final class NorthboundService: Service {
             await withDiscardingTaskGroup { group in
                 do {
                     for try await connection in inbound {
-                        group.addTask {
+                        group.addTask(executorPreference: LoopTasks(connection.channel.eventLoop)) {
                             await self.http.handle(value: connection, logger: self.logger)
                         }
                     }

@@ -103,37 +103,39 @@ package final class AccessLog: Sendable {
 
     /// To be called once for each request, when its answer is on its way or it was given up.
     package func record(_ record: AccessRecord) {
+        self.record(record.outcome, record)
+    }
+
+    /// The same for requests that come so often that what nobody reads should not be put together.
+    package func record(_ outcome: AccessOutcome, _ record: @autoclosure () -> AccessRecord) {
         // Wraps after 2⁶³ requests, which no process lives to see.
         self.counted.wrappingAdd(1, ordering: .relaxed)
         switch self.mode {
         case .off: return
-        case .errors: if record.outcome == .ok { return }
+        case .errors: if outcome == .ok { return }
         case .all: break
         }
-        self.logger.info("request", metadata: Self.metadata(of: record))
+        self.logger.write("request", Self.fields(of: record()))
     }
 
-    private static func metadata(of record: AccessRecord) -> Logger.Metadata {
-        var metadata = Logger.Metadata([
-            .requestID: record.requestID,
+    private static func fields(of record: AccessRecord) -> KeyValuePairs<LogKey, String?> {
+        let isHTTP = record.interface == .http
+        // In the order of their keys, as they stand in the line.
+        return [
+            .coapCode: isHTTP ? nil : record.status,
+            .coapMethod: isHTTP ? nil : record.method,
+            .coapPath: isHTTP ? nil : record.path,
             .deviceID: record.device,
-            .principal: record.principal,
-            .outcome: record.outcome.rawValue,
             .durationMilliseconds: Self.milliseconds(record.duration),
             .errorCode: record.errorCode,
+            .httpMethod: isHTTP ? record.method : nil,
+            .httpPath: isHTTP ? record.path : nil,
+            .httpStatus: isHTTP ? record.status : nil,
+            .outcome: record.outcome.rawValue,
             .peerAddress: record.peer,
-        ])
-        switch record.interface {
-        case .http:
-            metadata[key: .httpMethod] = record.method
-            metadata[key: .httpPath] = record.path
-            metadata[key: .httpStatus] = record.status
-        case .coap:
-            metadata[key: .coapMethod] = record.method
-            metadata[key: .coapPath] = record.path
-            metadata[key: .coapCode] = record.status
-        }
-        return metadata
+            .principal: record.principal,
+            .requestID: record.requestID,
+        ]
     }
 
     /// Milliseconds with one decimal: fine enough to tell a cached answer from a stored one.

@@ -26,6 +26,8 @@ package final class StandardOutputSink: LogSink {
     package static let standard = StandardOutputSink(descriptor: STDOUT_FILENO)
 
     private let descriptor: Int32
+    /// A file never lacks room: there is nothing to ask before each line.
+    private let isFile: Bool
     private let pieces: Int
     private let capacity: Int
     private let state = Mutex(State())
@@ -36,6 +38,7 @@ package final class StandardOutputSink: LogSink {
         var status = stat()
         // A file takes what there is. A pipe or terminal that says it has room has it for this much, at least.
         let isFile = fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        self.isFile = isFile
         self.pieces = isFile ? .max : Int(PIPE_BUF)
     }
 
@@ -64,10 +67,12 @@ package final class StandardOutputSink: LogSink {
     ) -> UnsafeRawBufferPointer.SubSequence {
         var rest = bytes[...]
         while !rest.isEmpty {
-            var wish = pollfd(fd: self.descriptor, events: Int16(POLLOUT), revents: 0)
-            let ready = poll(&wish, 1, patience)
-            if ready < 0 && errno == EINTR { continue }
-            guard ready > 0 else { return rest }
+            if !self.isFile {
+                var wish = pollfd(fd: self.descriptor, events: Int16(POLLOUT), revents: 0)
+                let ready = poll(&wish, 1, patience)
+                if ready < 0 && errno == EINTR { continue }
+                guard ready > 0 else { return rest }
+            }
             let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(self.pieces))
             let count = Glibc.write(self.descriptor, piece.baseAddress, piece.count)
             if count < 0 && errno == EINTR { continue }

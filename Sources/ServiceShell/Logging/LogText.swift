@@ -5,11 +5,17 @@ enum LogText {
     static let valueLimit = 1024
 
     /// As it is if it is plain, else in double quotes with everything unusual escaped.
-    static func value(_ text: String) -> String {
-        let short = Self.cut(text)
+    static func append(value: String, to line: inout String) {
+        let short = Self.cut(value)
         let isPlain =
             !short.isEmpty && short.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != 0x22 && $0 != 0x3d && $0 != 0x5c }
-        return isPlain ? short : "\"\(Self.escaped(short))\""
+        if isPlain {
+            line += short
+        } else {
+            line += "\""
+            line += Self.escaped(short)
+            line += "\""
+        }
     }
 
     /// Without quotes: backslash, double quote and everything that is no visible character or blank is escaped.
@@ -60,16 +66,17 @@ enum LogText {
 
     /// A key: letters, digits, dot, dash and underscore; anything else becomes an underscore.
     static func key(_ text: String) -> String {
-        String(
-            decoding: text.utf8.prefix(64).map { byte -> UInt8 in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): byte
-                case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"): byte
-                default: UInt8(ascii: "_")
-                }
-            },
-            as: UTF8.self,
-        )
+        guard text.utf8.count > 64 || !text.utf8.allSatisfy(Self.isOfKey) else { return text }
+        let bytes = text.utf8.prefix(64).map { Self.isOfKey($0) ? $0 : UInt8(ascii: "_") }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func isOfKey(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"): true
+        default: false
+        }
     }
 
     /// Controls, line separators, and the marks that turn the reading direction, with which a line can be made to look

@@ -4,8 +4,8 @@ import Glibc
 
 /// Buffers for connections with TLS: large ones are pages of their own.
 ///
-/// NIOSSL keeps two for as long as a connection is open, 32 KiB to read into and 16 KiB to write from. A device that says
-/// little never gets behind the first page of either, and a page nobody wrote to takes no memory. What comes from
+/// NIOSSL keeps two for as long as a connection is open, 32 KiB to read into and 16 KiB to write from. A device that
+/// says little never gets behind the first page of either, and a page nobody wrote to takes no memory. What comes from
 /// `malloc` was mostly somebody else's before, and is there with all its pages.
 enum PageBuffers {
     static let allocator = ByteBufferAllocator(

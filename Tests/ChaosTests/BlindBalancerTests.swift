@@ -27,19 +27,19 @@ struct BlindBalancerTests {
                 await balancer.add(
                     name: name, address: "10.91.1.2", port: 80, readiness: ("127.0.0.1", server.port))
             }
-            try await balancer.waitUntil(within: .seconds(10)) { $0 == ["ready"] }
+            try await balancer.waitUntil(within: .seconds(40)) { $0 == ["ready"] }
             unready.become(200)
-            try await balancer.waitUntil(within: .seconds(10)) { $0 == ["ready", "unready"] }
+            try await balancer.waitUntil(within: .seconds(40)) { $0 == ["ready", "unready"] }
             // It freezes: the kernel still takes connections for it.
             ready.become(nil)
-            try await balancer.waitUntil(within: .seconds(10)) { $0 == ["unready"] }
+            try await balancer.waitUntil(within: .seconds(40)) { $0 == ["unready"] }
             await balancer.forget("unready")
-            try await balancer.waitUntil(within: .seconds(10)) { $0.isEmpty }
+            try await balancer.waitUntil(within: .seconds(40)) { $0.isEmpty }
             silent.become(200)
-            try await balancer.waitUntil(within: .seconds(10)) { $0 == ["silent"] }
+            try await balancer.waitUntil(within: .seconds(40)) { $0 == ["silent"] }
             // It is gone without a word.
             try await silent.stop()
-            try await balancer.waitUntil(within: .seconds(10)) { $0.isEmpty }
+            try await balancer.waitUntil(within: .seconds(40)) { $0.isEmpty }
             await #expect(throws: PeerError.self) {
                 try await balancer.waitUntil(within: .zero) { $0 == ["unready"] }
             }

@@ -8,7 +8,7 @@ import Testing
 
 @testable import CoAPTransport
 
-@Suite("Block-wise transfers over a socket", .timeLimit(.minutes(2)))
+@Suite("Block-wise transfers over a socket", .timeLimit(.minutes(4)))
 struct BlockTests {
     /// Answers with the payload of the request and as many bytes as its path says.
     static let handling: ListenerBench.Handling = { connection, request, id in
@@ -49,7 +49,7 @@ struct BlockTests {
             try await Self.introduced(client)
             for (up, down) in [(0, 10_000), (10_000, 0), (9999, 10_001), (60_000, 60_000)] {
                 let answer = try await client.send(
-                    Request(.post, path: ["\(down)"], payload: Self.body(up)), timeout: .seconds(60))
+                    Request(.post, path: ["\(down)"], payload: Self.body(up)), timeout: .seconds(120))
                 var expected = Self.body(up)
                 expected.writeImmutableBuffer(Self.body(down))
                 #expect(answer.code == .changed)

@@ -6,8 +6,15 @@ import TestSupport
 import Testing
 
 /// Bodies above 16 KiB cross between our own programs in blocks (RFC 8323 §6), and nobody behind the transport notices.
-@Suite("Large bodies between our own programs", .timeLimit(.minutes(2)))
+@Suite("Large bodies between our own programs", .timeLimit(.minutes(4)))
 struct HopBlockTests {
+    /// For much at one time, on a machine that has little of it.
+    static var patient: HopLimits {
+        var limits = HopLimits()
+        limits.defaultDeadline = .seconds(100)
+        return limits
+    }
+
     static func body(_ count: Int) -> ByteBuffer {
         ByteBuffer(bytes: (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) })
     }
@@ -74,7 +81,7 @@ struct HopBlockTests {
             answer(Response(.content, payload: request.payload))
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let pool = try HopBench.pool(on: group)
+        let pool = try HopBench.pool(on: group, limits: Self.patient)
         try await HopBench.with(server, pool) {
             // The connection is there: what waits for it has a smaller bound.
             #expect(await pool.send(.hop(), to: server.target()).code == .content)
@@ -102,7 +109,7 @@ struct HopBlockTests {
         let server = try await HopServer.bind(limits: limits, logger: log.logger) { request, answer in
             answer(Response(.content, payload: request.method == .get ? large : ByteBuffer(integer: 1)))
         }
-        let pool = try HopBench.pool()
+        let pool = try HopBench.pool(limits: Self.patient)
         try await HopBench.with(server, pool) {
             let target = server.target()
             let sizes = await withTaskGroup(of: [Int].self) { tasks in

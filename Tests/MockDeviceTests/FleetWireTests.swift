@@ -10,7 +10,7 @@ import Testing
 @testable import MockDevice
 
 /// A fleet of one device against a scripted cloud on a real socket: what each profile and quirk puts on the wire.
-@Suite("A fleet on the wire", .timeLimit(.minutes(1)))
+@Suite("A fleet on the wire", .timeLimit(.minutes(3)))
 struct FleetWireTests {
     /// What the fleet told people.
     private final class Told: Sendable {

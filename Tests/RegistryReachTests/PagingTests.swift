@@ -10,7 +10,7 @@ import Testing
 
 @testable import RegistryReach
 
-@Suite("Long answers, page by page", .timeLimit(.minutes(2)))
+@Suite("Long answers, page by page", .timeLimit(.minutes(5)))
 struct PagingTests {
     /// A registry over a store in memory with one user and his devices.
     private struct Bench {

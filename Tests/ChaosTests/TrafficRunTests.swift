@@ -222,7 +222,7 @@ struct TrafficRunTests {
         } _: { server in
             var plan = Self.plan(rate: 100)
             plan.maximumConnections = 4
-            plan.patience = .milliseconds(600)
+            plan.patience = .seconds(5)
             let outcome = try await Self.run(plan, port: server.port)
             #expect(outcome.history.requests.map(\.broken) == ["late", "late", "late", "late"])
             #expect(outcome.report.figures.due >= 20)

@@ -15,10 +15,16 @@ extension ConnectionHandler {
     /// Unless requests lie in front of it that the kernel has not taken: they would go out as well, although whoever
     /// asked is told now that they did not, and sends them elsewhere. Such a peer does without the Abort.
     func abort(_ message: Message, _ end: ConnectionEnd) {
-        guard self.end == nil, let context = self.context else { return }
+        guard self.end == nil, self.context != nil else { return }
         self.write(message)
         self.flush()
         guard self.machine.unwritten == 0 else { return self.finish(end) }
+        self.finishLingering(end)
+    }
+
+    /// Writes what is buffered and closes a moment later, so that a reset for what was not read does not overtake it.
+    func finishLingering(_ end: ConnectionEnd) {
+        guard self.end == nil, let context = self.context else { return }
         self.halfClose(context, end)
         self.close(in: self.limits.abortLinger)
         self.tellEnd(end)

@@ -169,6 +169,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
         if let error = error as? DecodeError {
             return self.perform(.abort(self.machine.malformed(error), .malformed(error)))
         }
+        // What we said tells it what is spoken here.
+        if error is ForeignPeer { return self.finishLingering(.failed("\(error)")) }
         self.finish(.failed("\(error)"))
     }
 

@@ -56,11 +56,12 @@ final class ConnectionSet: Sendable {
     }
 
     func remove(_ key: ObjectIdentifier) {
+        // Before it is gone from here: whoever sees none left finds all places free.
+        self.group.giveBack()
         self.state.withLock { state in
             state.opening[key] = nil
             state.connections[key] = nil
         }
-        self.group.giveBack()
     }
 
     /// Closes those that CoAP has not begun on: there is nobody to say goodbye to.

@@ -49,8 +49,9 @@ final class FirstBytesHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.isOver = true
         self.forget()
         self.refuse(refusal, metadata)
+        // Over plain TCP the connection's handler is there already and has sent its CSM: it closes.
         context.fireErrorCaught(ForeignPeer(refusal: refusal))
-        context.close(promise: nil)
+        if self.scheme != .tcp { context.close(promise: nil) }
     }
 
     private func forget() {

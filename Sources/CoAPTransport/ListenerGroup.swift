@@ -114,8 +114,8 @@ package final class ListenerGroup: Sendable {
     }
 
     func giveBack() {
-        self.state.withLock { $0.open -= 1 }
         self.ceiling.leave()
+        self.state.withLock { $0.open -= 1 }
     }
 
     /// Whether one more connection from there is taken.

@@ -91,6 +91,11 @@ struct SecureListenerTests {
             }
             #expect(try await bench.refusal() == .tlsOnPlain)
             #expect(try await bench.logLine().message.contains("speaks TLS"))
+            // However much of it is not read: what tells it that this is CoAP comes before the end.
+            let large = try await RawPeer.connect(port: bench.listener.port)
+            try await large.send([0x16, 0x03, 0x01, 0x20, 0x00, 0x01] + [UInt8](repeating: 0, count: 8191))
+            let received = try await large.receiveUntilClose()
+            #expect(received.dropFirst().first == Code.capabilitiesAndSettings.rawValue, "\(received)")
             #expect(try await good.ask(Request(.get, path: ["x"])).code == .content)
         }
     }

@@ -100,7 +100,7 @@ struct FleetWireTests {
             #expect(try DataItem(decoding: #require(refresh.payload))["refreshtoken"] == "rt-1")
             #expect((.seconds(1)...).contains(ContinuousClock.now - released))
             try await again.answer(.post, "oic/sec/session", .changed, ["expiresin": 3600])
-            #expect((.seconds(2)...(.seconds(6))).contains(ContinuousClock.now - released))
+            #expect((.seconds(2)...(.seconds(20))).contains(ContinuousClock.now - released))
         }
         #expect(outcome.report.counts.releases == 1)
         #expect(outcome.report.counts.failures.isEmpty)

@@ -98,6 +98,8 @@ package final class Drain: Service {
             case .move(let session, let isFirm):
                 self.keeper.move(session, isFirm: isFirm) { self.heard($0, of: session) }
             case .closeRest:
+                // Whoever ends from here on is among those that are left.
+                self.state.withLock { $0.moved[.closedAtDeadline] = 0 }
                 let left = self.keeper.cutMovesShort()
                 self.state.withLock { $0.moved[.closedAtDeadline] = left }
                 self.log("draining: the time is over; what is left is closed", level: .warning)
@@ -117,8 +119,8 @@ package final class Drain: Service {
                 state.machine?.left(session, wasReleased: false)
             case .busy(let inFlight):
                 state.machine?.busy(session, inFlight: inFlight)
-            case .ended(.closedAtDeadline):
-                // All of them were counted at once.
+            case .ended where state.moved[.closedAtDeadline] != nil:
+                // All of them are counted at once.
                 break
             case .ended(let end):
                 state.moved[end, default: 0] += 1

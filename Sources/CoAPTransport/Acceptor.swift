@@ -20,14 +20,8 @@ struct Acceptor: Sendable {
             tokenSeed: .random(in: .min ... .max), ended: ended, turn: self.loopWatch?.turn(of: channel.eventLoop),
             arrival: arrival, isMemoryShort: self.connections.group.ceiling.isMemoryShort, logger: self.logger)
         let connection = CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
-        handler.connection = connection
         self.connections.insert(ObjectIdentifier(channel as AnyObject), connection)
-        do {
-            try channel.pipeline.syncOperations.addHandler(handler)
-        } catch {
-            handler.connection = nil
-            throw error
-        }
+        try connection.addHandler()
     }
 
     /// Everything in front of it, in the order of the bytes: PROXY header, first bytes, TLS, HTTP and WebSocket.

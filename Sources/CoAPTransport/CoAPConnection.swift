@@ -15,6 +15,19 @@ package final class CoAPConnection: Sendable {
         self.endedFuture = ended
     }
 
+    /// Puts the handler at the end of the channel's pipeline; it hands this connection on once it is open. On the event
+    /// loop.
+    func addHandler() throws {
+        let handler = self.handler.value
+        handler.connection = self
+        do {
+            try self.channel.pipeline.syncOperations.addHandler(handler)
+        } catch {
+            handler.connection = nil
+            throw error
+        }
+    }
+
     package var eventLoop: any EventLoop { self.channel.eventLoop }
 
     /// The address of the peer for log lines: behind a proxy the one the proxy gave.

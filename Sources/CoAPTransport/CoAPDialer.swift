@@ -127,13 +127,7 @@ private struct DialAttempt: Sendable {
             tokenSeed: .random(in: .min ... .max), ended: ended, turn: self.turn, arrival: arrival,
             logger: self.logger)
         let connection = CoAPConnection(channel: channel, handler: handler, ended: ended.futureResult)
-        handler.connection = connection
-        do {
-            try channel.pipeline.syncOperations.addHandler(handler)
-        } catch {
-            handler.connection = nil
-            throw error
-        }
+        try connection.addHandler()
         return connection
     }
 }

@@ -49,9 +49,8 @@ final class FirstBytesHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.isOver = true
         self.forget()
         self.refuse(refusal, metadata)
-        // Over plain TCP the connection's handler is there already and has sent its CSM: it closes.
+        // Whoever stands behind closes: over plain TCP that is the connection's handler, which has sent its CSM.
         context.fireErrorCaught(ForeignPeer(refusal: refusal))
-        if self.scheme != .tcp { context.close(promise: nil) }
     }
 
     private func forget() {

@@ -108,18 +108,16 @@ package final class ChangeFollower: Service {
     }
 
     private func carryOut(_ action: FollowerMachine.Action, _ machine: FollowerMachine) {
+        self.cache.learn(action, machine)
         switch action {
         case .begin(let last):
-            self.cache.begin(at: last)
             self.verify.yield(machine.told(last))
         case .apply(let change):
-            self.cache.apply(change)
             var change = change
             change.sequence = machine.told(change.sequence)
             self.changed(change)
         case .gap(let last):
             self.logger.info("changes were missed: dropping what was cached, verifying every session")
-            self.cache.begin(at: last, reusedUpTo: machine.reusedUpTo)
             self.verify.yield(machine.told(last))
         }
     }

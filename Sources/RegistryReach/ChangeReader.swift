@@ -61,13 +61,7 @@ package final class ChangeReader: Service {
     private func read(_ page: ChangePage, _ machine: inout FollowerMachine) {
         let now = self.clock.now()
         let answer = ChangesAnswer(last: page.last, gap: page.gap, changes: page.changes, now: now)
-        for action in machine.answered(answer) {
-            switch action {
-            case .begin(let last): self.cache.begin(at: last)
-            case .apply(let change): self.cache.apply(change)
-            case .gap(let last): self.cache.begin(at: last, reusedUpTo: machine.reusedUpTo)
-            }
-        }
+        for action in machine.answered(answer) { self.cache.learn(action, machine) }
         self.cache.heard(registryTime: now)
     }
 }

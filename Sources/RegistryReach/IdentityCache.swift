@@ -148,6 +148,15 @@ package final class IdentityCache: Sendable {
         }
     }
 
+    /// What a follower of the change log found in it.
+    func learn(_ action: FollowerMachine.Action, _ machine: FollowerMachine) {
+        switch action {
+        case .begin(let last): self.begin(at: last)
+        case .apply(let change): self.apply(change)
+        case .gap(let last): self.begin(at: last, reusedUpTo: machine.reusedUpTo)
+        }
+    }
+
     /// A change was written that is not known here yet: nothing is answered until it is.
     func announce() {
         self.state.withLock { $0.announced += 1 }

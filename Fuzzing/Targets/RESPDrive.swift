@@ -18,7 +18,7 @@ struct RESPDrive: ~Copyable {
     private var completions: [Int] = []
     private var isReady = false
     private var isOver = false
-    /// Fed since the last complete answer.
+    /// At least so many bytes were fed since the last complete answer.
     private var incomplete = 0
 
     init(_ input: InputReader) {
@@ -74,10 +74,10 @@ struct RESPDrive: ~Copyable {
         self.incomplete += bytes.readableBytes
         do throws(RedisError) {
             try self.reader.feed(bytes)
-            require(self.incomplete <= Self.maximumBytes, "an answer of \(self.incomplete) bytes is not complete")
+            require(self.incomplete <= Self.maximumBytes, "\(self.incomplete) bytes are no complete answer")
             while !self.isOver, let value = try self.reader.next() {
-                // The bytes behind it are not more than were fed.
-                self.incomplete = min(self.incomplete, bytes.readableBytes)
+                // Only the reader knows how many of the last bytes are behind it.
+                self.incomplete = 0
                 self.received(value)
             }
         } catch {

@@ -60,8 +60,8 @@ package protocol CloudTransaction {
     func device(_ di: DeviceID) throws(CloudError) -> Device?
     func lockDevice(_ di: DeviceID) throws(CloudError) -> Device?
     func insert(_ device: Device) throws(CloudError)
-    /// Changes the name.
-    func rename(_ di: DeviceID, to name: String) throws(CloudError)
+    /// Changes its name and the last number of its links.
+    func update(_ device: Device) throws(CloudError)
     /// Removes the device and everything of it: links, families, credentials.
     func deleteDevice(_ di: DeviceID) throws(CloudError)
     /// Devices of an owner whose di is greater than `after`.
@@ -101,7 +101,7 @@ package protocol CloudTransaction {
     /// Removes the family and its credentials.
     func deleteFamily(_ id: FamilyID) throws(CloudError)
 
-    // Links. `ins` is assigned by the rule; the store keeps the last one per device.
+    // Links. `ins` is assigned by the rule, and the last one is in the device.
     /// Every link of the device, expired ones too, by `ins`.
     func links(of di: DeviceID) throws(CloudError) -> [Link]
     /// Links of an owner's devices that have not expired at `now`, at most `limit`, by di and `ins`, from behind
@@ -113,9 +113,6 @@ package protocol CloudTransaction {
     /// Replaces the link with the same `ins`.
     func update(_ link: Link, of di: DeviceID) throws(CloudError)
     func deleteLink(_ ins: Int, of di: DeviceID) throws(CloudError)
-    /// The last `ins` assigned; 0 at first.
-    func lastIns(of di: DeviceID) throws(CloudError) -> Int
-    func setLastIns(_ ins: Int, of di: DeviceID) throws(CloudError)
 
     // Changes.
     /// Writes the next row and returns its sequence.

@@ -19,14 +19,19 @@ package struct Device: Hashable, Sendable {
     package var kind: DeviceKind
     /// What it calls itself (`n` of a publication), nil until it said so.
     package var name: String?
+    /// The last number (`ins`) that was given to a link of it; 0 at first.
+    package var lastIns: Int
     /// When it signed up first.
     package var createdAt: Timestamp
 
-    package init(di: DeviceID, uid: UserID, kind: DeviceKind, name: String? = nil, createdAt: Timestamp) {
+    package init(
+        di: DeviceID, uid: UserID, kind: DeviceKind, name: String? = nil, lastIns: Int = 0, createdAt: Timestamp
+    ) {
         self.di = di
         self.uid = uid
         self.kind = kind
         self.name = name
+        self.lastIns = lastIns
         self.createdAt = createdAt
     }
 }

@@ -46,11 +46,16 @@ package struct Directory: Sendable {
         let now = self.clock.now()
         let expiresAt = ttl.map { now + $0 }
         let (uid, published) = try await self.store.write { transaction throws(CloudError) in
-            guard let device = try transaction.lockDevice(di) else {
+            guard let known = try transaction.lockDevice(di) else {
                 throw CloudError(.notFound, "\(di) is not signed up", field: "di")
             }
-            if let name, device.name?.exact != name.exact { try transaction.rename(di, to: name) }
-            return (device.uid, try Self.publish(drafts, expiresAt: expiresAt, of: di, in: transaction, now: now))
+            var device = known
+            if let name { device.name = name }
+            let published = try Self.publish(drafts, expiresAt: expiresAt, of: &device, in: transaction, now: now)
+            if device.lastIns != known.lastIns || device.name?.exact != known.name?.exact {
+                try transaction.update(device)
+            }
+            return (device.uid, published)
         }
         if !published.new.isEmpty { self.observer(.published(uid: uid, di: di, hrefs: published.new)) }
         if !published.changed.isEmpty { self.observer(.changed(uid: uid, di: di, hrefs: published.changed)) }
@@ -61,9 +66,10 @@ package struct Directory: Sendable {
     private typealias Published = (ins: [Int], new: [String], changed: [String])
 
     private static func publish(
-        _ drafts: [LinkDraft], expiresAt: Timestamp?, of di: DeviceID, in transaction: any CloudTransaction,
+        _ drafts: [LinkDraft], expiresAt: Timestamp?, of device: inout Device, in transaction: any CloudTransaction,
         now: Timestamp
     ) throws(CloudError) -> Published {
+        let di = device.di
         var known: [[UInt8]: Link] = [:]
         var taken: Set<Int> = []
         for link in try transaction.links(of: di) {
@@ -73,18 +79,15 @@ package struct Directory: Sendable {
         // The same href twice: the last one counts, both get its number.
         var wanted: [[UInt8]: Link] = [:]
         var order: [[UInt8]] = []
-        var last: Int?
         for draft in drafts {
             let key = draft.href.exact
             let ins: Int
             if let number = wanted[key]?.ins ?? known[key]?.ins {
                 ins = number
             } else {
-                // Who publishes once more what he had needs no number.
-                let before = if let last { last } else { try transaction.lastIns(of: di) }
-                ins = self.nextIns(after: before, taken: taken)
+                ins = self.nextIns(after: device.lastIns, taken: taken)
                 taken.insert(ins)
-                last = ins
+                device.lastIns = ins
             }
             if wanted[key] == nil { order.append(key) }
             wanted[key] = Link(draft, ins: ins, expiresAt: expiresAt)
@@ -106,7 +109,6 @@ package struct Directory: Sendable {
                 new.append(link.href)
             }
         }
-        if let last { try transaction.setLastIns(last, of: di) }
         return (drafts.map { wanted[$0.href.exact]?.ins ?? 0 }, new, changed)
     }
 

@@ -64,7 +64,12 @@ extension Identity {
         let lifetime = self.configuration.codeLifetime
         let limit = self.configuration.maximumCodes
         try await self.store.write { transaction throws(CloudError) in
-            let uid = try Self.owner(of: mediatorToken, kind: .mediator, in: transaction, now: now)
+            let uid = try Self.bearer(of: mediatorToken, kind: .mediator, in: transaction, now: now)
+            // Those that are counted come one after the other, the others side by side.
+            let isCounted = !self.codeAllowances.take(for: uid)
+            guard try isCounted ? transaction.lockUser(uid) != nil : transaction.holdUser(uid) != nil else {
+                throw Self.wrongToken("its user is gone")
+            }
             if let di, let known = try transaction.device(di) {
                 guard known.uid == uid else {
                     throw CloudError(
@@ -77,10 +82,15 @@ extension Identity {
                         field: "di")
                 }
             }
-            guard try transaction.countCredentials(.code, of: uid, limit: limit) < limit else {
-                throw CloudError(
-                    .tooMany, "user \(uid) has \(limit) one-time codes outstanding, which is the limit: use some first",
-                    retryAfter: lifetime)
+            if isCounted {
+                let outstanding = try transaction.countCredentials(.code, of: uid, limit: limit)
+                guard outstanding < limit else {
+                    throw CloudError(
+                        .tooMany,
+                        "user \(uid) has \(limit) one-time codes outstanding, which is the limit: use some first",
+                        retryAfter: lifetime)
+                }
+                self.codeAllowances.counted(outstanding, of: uid, limit: limit)
             }
             try transaction.insert(
                 Credential(
@@ -100,10 +110,18 @@ extension Identity {
     static func owner(
         of token: Secret, kind: CredentialKind, in transaction: any CloudTransaction, now: Timestamp
     ) throws(CloudError) -> UserID {
+        let uid = try self.bearer(of: token, kind: kind, in: transaction, now: now)
+        guard try transaction.lockUser(uid) != nil else { throw self.wrongToken("its user is gone") }
+        return uid
+    }
+
+    /// The user behind a token of his.
+    private static func bearer(
+        of token: Secret, kind: CredentialKind, in transaction: any CloudTransaction, now: Timestamp
+    ) throws(CloudError) -> UserID {
         let hash = token.hash
         guard let credential = try transaction.credential(hash), credential.hash == hash,
-            credential.kind == kind, credential.isValid(at: now),
-            try transaction.lockUser(credential.uid) != nil
+            credential.kind == kind, credential.isValid(at: now)
         else { throw self.wrongToken("it is not a valid \(kind.rawValue) token") }
         return credential.uid
     }

@@ -9,6 +9,7 @@ package struct Identity: Sendable {
     let sealer: ReplySealer
     package let configuration: IdentityConfiguration
     let observer: @Sendable (IdentityEvent) -> Void
+    let codeAllowances = CodeAllowances()
     /// Is told after a commit that wrote into the change log; must return at once.
     package var recorded: @Sendable () -> Void = {}
 

@@ -28,7 +28,6 @@ package final class InMemoryCloudStore: CloudStore {
     struct State: Sendable {
         var users: [UserID: User] = [:]
         var devices: [DeviceID: Device] = [:]
-        var lastIns: [DeviceID: Int] = [:]
         var credentials: [SecretHash: Credential] = [:]
         var families: [FamilyID: TokenFamily] = [:]
         var links: [DeviceID: [Int: Link]] = [:]

@@ -37,13 +37,15 @@ extension InMemoryTransaction {
         self.state.devices[device.di] = device
     }
 
-    func rename(_ di: DeviceID, to name: String) { self.state.devices[di]?.name = name }
+    func update(_ device: Device) {
+        self.state.devices[device.di]?.name = device.name
+        self.state.devices[device.di]?.lastIns = device.lastIns
+    }
 
     func deleteDevice(_ di: DeviceID) {
         for family in self.families(of: di) { self.deleteFamily(family) }
         self.state.credentials = self.state.credentials.filter { $0.value.di != di }
         self.state.links[di] = nil
-        self.state.lastIns[di] = nil
         self.state.devices[di] = nil
     }
 
@@ -170,8 +172,6 @@ extension InMemoryTransaction {
 
     func update(_ link: Link, of di: DeviceID) { self.state.links[di]?[link.ins] = link }
     func deleteLink(_ ins: Int, of di: DeviceID) { self.state.links[di]?[ins] = nil }
-    func lastIns(of di: DeviceID) -> Int { self.state.lastIns[di] ?? 0 }
-    func setLastIns(_ ins: Int, of di: DeviceID) { self.state.lastIns[di] = ins }
 
     func record(_ kind: Change.Kind, subject: String, at now: Timestamp) -> Int64 {
         self.state.sequence += 1

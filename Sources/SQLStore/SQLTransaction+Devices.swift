@@ -36,6 +36,7 @@ extension SQLTransaction {
             uid: try row.userID(),
             kind: try row.word(DeviceKind.self),
             name: try row.optionalText(),
+            lastIns: try row.number(),
             createdAt: try row.moment(),
         )
     }
@@ -51,11 +52,12 @@ extension SQLTransaction {
     func insert(_ device: Device) throws(CloudError) {
         try self.execute(
             Statements.Devices.insert, SQLValue(device.di), SQLValue(device.uid), .text(device.kind.rawValue),
-            SQLValue(device.name), SQLValue(device.createdAt))
+            SQLValue(device.name), SQLValue(device.lastIns), SQLValue(device.createdAt))
     }
 
-    func rename(_ di: DeviceID, to name: String) throws(CloudError) {
-        try self.execute(Statements.Devices.rename, .text(name), SQLValue(di))
+    func update(_ device: Device) throws(CloudError) {
+        try self.execute(
+            Statements.Devices.update, SQLValue(device.name), SQLValue(device.lastIns), SQLValue(device.di))
     }
 
     func deleteDevice(_ di: DeviceID) throws(CloudError) {

@@ -73,14 +73,6 @@ extension SQLTransaction {
     func deleteLink(_ ins: Int, of di: DeviceID) throws(CloudError) {
         try self.execute(Statements.Links.delete, SQLValue(di), SQLValue(ins))
     }
-
-    func lastIns(of di: DeviceID) throws(CloudError) -> Int {
-        try self.first(Statements.Devices.lastIns, SQLValue(di)) { row throws(SQLError) in try row.number() } ?? 0
-    }
-
-    func setLastIns(_ ins: Int, of di: DeviceID) throws(CloudError) {
-        try self.execute(Statements.Devices.setLastIns, SQLValue(ins), SQLValue(di))
-    }
 }
 
 /// A list of words in one column: each with its length in two bytes before it, as any byte may be part of a word.

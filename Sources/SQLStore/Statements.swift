@@ -9,19 +9,17 @@ enum Statements {
     }
 
     enum Devices {
-        private static let columns = "di, uid, kind, name, created_at"
+        private static let columns = "di, uid, kind, name, last_ins, created_at"
 
         static let find = SQLStatement("SELECT \(columns) FROM devices WHERE di = ?")
         static let insert = SQLStatement(
-            "INSERT INTO devices (di, uid, kind, name, last_ins, created_at) VALUES (?, ?, ?, ?, 0, ?)")
-        static let rename = SQLStatement("UPDATE devices SET name = ? WHERE di = ?")
+            "INSERT INTO devices (di, uid, kind, name, last_ins, created_at) VALUES (?, ?, ?, ?, ?, ?)")
+        static let update = SQLStatement("UPDATE devices SET name = ?, last_ins = ? WHERE di = ?")
         static let delete = SQLStatement("DELETE FROM devices WHERE di = ?")
         static let page = SQLStatement(
             "SELECT \(columns) FROM devices WHERE uid = ? AND di > ? ORDER BY di LIMIT ?")
         static let pageOfKind = SQLStatement(
             "SELECT \(columns) FROM devices WHERE uid = ? AND kind = ? AND di > ? ORDER BY di LIMIT ?")
-        static let lastIns = SQLStatement("SELECT last_ins FROM devices WHERE di = ?")
-        static let setLastIns = SQLStatement("UPDATE devices SET last_ins = ? WHERE di = ?")
     }
 
     enum Credentials {

@@ -62,24 +62,23 @@ struct CloudStoreTests {
                 href: "/a b?c", resourceTypes: [], interfaces: ["", "x"], policy: [], ins: 5, expiresAt: nil,
                 attributes: [])
             let stored = family
+            let device = Device(di: di, uid: uid, kind: .device, name: "a name", lastIns: 41, createdAt: now)
             try await store.write { transaction throws(CloudError) in
                 try transaction.insert(stored)
                 try transaction.insert(access)
                 try transaction.insert(plain)
                 try transaction.insert(link, of: di)
-                try transaction.setLastIns(41, of: di)
+                try transaction.update(device)
             }
             try await store.read { transaction throws(CloudError) in
                 #expect(try transaction.user(uid) == User(uid: uid, authProvider: "p", createdAt: now))
-                #expect(
-                    try transaction.device(di) == Device(di: di, uid: uid, kind: .device, createdAt: now))
+                #expect(try transaction.device(di) == device)
                 #expect(try transaction.lockFamily(stored.id) == stored)
                 #expect(try transaction.credential(access.hash) == access)
                 #expect(try transaction.lockCredential(plain.hash) == plain)
                 #expect(try transaction.grant(access.hash) == Grant(credential: access, family: stored, sequence: 0))
                 #expect(try transaction.grant(plain.hash) == Grant(credential: plain, family: nil, sequence: 0))
                 #expect(try transaction.links(of: di) == [link])
-                #expect(try transaction.lastIns(of: di) == 41)
             }
             family.state = .revoked
             family.generation = 12
@@ -176,14 +175,16 @@ struct CloudStoreTests {
                 for _ in 0..<100 {
                     group.addTask {
                         try await store.write { transaction throws(CloudError) in
-                            _ = try transaction.lockDevice(di)
-                            try transaction.setLastIns(try transaction.lastIns(of: di) + 1, of: di)
+                            guard var device = try transaction.lockDevice(di) else { return }
+                            device.lastIns += 1
+                            try transaction.update(device)
                         }
                     }
                 }
                 try await group.waitForAll()
             }
-            #expect(try await store.read { transaction throws(CloudError) in try transaction.lastIns(of: di) } == 100)
+            let device = try await store.ask { transaction throws(CloudError) in try transaction.device(di) }
+            #expect(device?.lastIns == 100)
         }
     }
 

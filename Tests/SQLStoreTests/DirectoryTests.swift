@@ -135,7 +135,9 @@ struct DirectoryTests {
             let (directory, di) = (world.directory, world.di)
             _ = try await directory.publish(di: di, links: [self.draft("/a")], ttl: nil)
             try await world.store.write { transaction throws(CloudError) in
-                try transaction.setLastIns(Directory.maximumIns - 1, of: di)
+                guard var device = try transaction.lockDevice(di) else { return }
+                device.lastIns = Directory.maximumIns - 1
+                try transaction.update(device)
             }
             #expect(
                 try await directory.publish(

@@ -99,6 +99,28 @@ struct IdentityProvisionTests {
         }
     }
 
+    @Test("BI-54: codes are not counted each time, and yet the limit holds", arguments: StoreKind.allCases)
+    func boundedAllowance(_ kind: StoreKind) async throws {
+        try await withWorld(kind, configuration: IdentityConfiguration(maximumCodes: 40)) { world in
+            let mediator = try await world.mediator()
+            let identity = try world.identity()
+            for _ in 0..<40 { _ = try await identity.provisionCode(kind: .device, di: nil, mediatorToken: mediator) }
+            await expectError(.tooMany) {
+                try await identity.provisionCode(kind: .device, di: nil, mediatorToken: mediator)
+            }
+            // What another process would say.
+            let other = try world.identity()
+            await expectError(.tooMany) {
+                try await other.provisionCode(kind: .device, di: nil, mediatorToken: mediator)
+            }
+            world.clock.advance(.seconds(900))
+            #expect(try await identity.sweep() == 40)
+            for one in [identity, other] {
+                _ = try await one.provisionCode(kind: .device, di: nil, mediatorToken: mediator)
+            }
+        }
+    }
+
     @Test("An authorization provider's name is bounded and printable")
     func authProvider() async throws {
         try await withWorld(.memory) { world in

@@ -31,11 +31,12 @@ struct MySQLStoreTests {
                     for (index, text) in texts.enumerated() {
                         try transaction.insert(Self.user(text, provider: text))
                         let di = DeviceID(stored: text)
-                        try transaction.insert(
-                            Device(
-                                di: di, uid: UserID(stored: text), kind: .device,
-                                createdAt: Timestamp(milliseconds: Int64(index))))
-                        try transaction.rename(di, to: text)
+                        var device = Device(
+                            di: di, uid: UserID(stored: text), kind: .device,
+                            createdAt: Timestamp(milliseconds: Int64(index)))
+                        try transaction.insert(device)
+                        device.name = text
+                        try transaction.update(device)
                         try transaction.record(.user, subject: text, at: Timestamp(milliseconds: 0))
                         try transaction.insert(
                             Link(

@@ -127,6 +127,10 @@ package final class IdentityCache: Sendable {
         let now = self.clock()
         let remaining: Duration? = self.state.withLock { state in
             guard cached.sequence >= state.sharedFloor else { return .zero }
+            // A later token of the same family was used here: only the registry knows whether this one is still good.
+            if let family = cached.principal.family, let known = state.principals.token(of: family), known != hash {
+                return .zero
+            }
             // A moment by the registry's clock means something only to those who know what it shows.
             guard let expiresAt = cached.principal.expiresAt else { return nil }
             return Self.registryNow(state, now: now).map { expiresAt - $0 } ?? .zero

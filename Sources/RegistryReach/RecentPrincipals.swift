@@ -1,7 +1,8 @@
 import Cloud
 
-/// A bounded number of principals by the hash of their token; the one that was used longest ago gives way. Knows no
-/// clock and no changes.
+/// A bounded number of principals by the hash of their token; the one that was used longest ago gives way. Of a family
+/// only the token that came last: once that was used, those before it are good for nothing. Knows no clock and no
+/// changes.
 struct RecentPrincipals: Sendable {
     struct Entry: Hashable, Sendable {
         let cached: CachedPrincipal
@@ -18,6 +19,7 @@ struct RecentPrincipals: Sendable {
 
     private let capacity: Int
     private var nodes: [SecretHash: Node] = [:]
+    private var ofFamily: [FamilyID: SecretHash] = [:]
     private var oldest: SecretHash?
     private var newest: SecretHash?
 
@@ -36,24 +38,36 @@ struct RecentPrincipals: Sendable {
         return entry
     }
 
+    /// Which token of a family is kept.
+    func token(of family: FamilyID) -> SecretHash? { self.ofFamily[family] }
+
     mutating func keep(_ entry: Entry, for hash: SecretHash) {
-        self.unlink(hash)
-        if self.nodes.count >= self.capacity, let oldest = self.oldest { self.unlink(oldest) }
+        self.remove(hash)
+        let family = entry.cached.principal.family
+        if let family, let before = self.ofFamily[family] { self.remove(before) }
+        if self.nodes.count >= self.capacity, let oldest = self.oldest { self.remove(oldest) }
         self.link(hash, entry)
+        if let family { self.ofFamily[family] = hash }
     }
 
-    mutating func remove(_ hash: SecretHash) { self.unlink(hash) }
+    mutating func remove(_ hash: SecretHash) {
+        guard let entry = self.unlink(hash), let family = entry.cached.principal.family else { return }
+        self.ofFamily[family] = nil
+    }
 
     mutating func removeAll() {
         self.nodes = [:]
+        self.ofFamily = [:]
         self.oldest = nil
         self.newest = nil
     }
 
-    private mutating func unlink(_ hash: SecretHash) {
-        guard let node = self.nodes.removeValue(forKey: hash) else { return }
+    @discardableResult
+    private mutating func unlink(_ hash: SecretHash) -> Entry? {
+        guard let node = self.nodes.removeValue(forKey: hash) else { return nil }
         if let older = node.older { self.nodes[older]?.newer = node.newer } else { self.oldest = node.newer }
         if let newer = node.newer { self.nodes[newer]?.older = node.older } else { self.newest = node.older }
+        return node.entry
     }
 
     private mutating func link(_ hash: SecretHash, _ entry: Entry) {

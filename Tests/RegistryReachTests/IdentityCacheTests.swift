@@ -51,6 +51,24 @@ struct IdentityCacheTests {
         }
     }
 
+    @Test("Once a later token of a family was used, the one before it is the registry's to judge")
+    func laterToken() throws {
+        let cache = IdentityCache.following(self.clock)
+        let old = try Known.token("the-token-that-was-used-before-it").hash
+        let new = try Known.token("the-token-that-was-used-behind-it").hash
+        let known = Known.recognition()
+        let other = try self.keep(Known.recognition(kind: .user), in: cache)
+        cache.keep(known, for: old, asked: self.clock.read())
+        #expect(cache.adopt(known.cached, for: old) != nil)
+        cache.keep(known, for: new, asked: self.clock.read())
+        #expect(cache.find(old) == nil)
+        // As another program still keeps it for all.
+        #expect(cache.adopt(known.cached, for: old) == nil)
+        #expect(cache.find(new) != nil)
+        #expect(cache.find(other) != nil)
+        #expect(cache.count == 2)
+    }
+
     @Test("A change between the registry's read and the insertion keeps the entry out")
     func race() throws {
         let cache = IdentityCache.following(self.clock)
@@ -115,9 +133,14 @@ struct IdentityCacheTests {
     func bounds() throws {
         let cache = IdentityCache.following(self.clock, capacity: 2)
         let hashes = try ["1", "2", "3"].map { try Known.token($0).hash }
-        for hash in hashes.prefix(2) { cache.keep(Known.recognition(), for: hash, asked: self.clock.read()) }
+        func keep(_ number: Int) {
+            let known = Known.recognition(family: FamilyID(stored: "f-\(number)"))
+            cache.keep(known, for: hashes[number], asked: self.clock.read())
+        }
+        keep(0)
+        keep(1)
         #expect(cache.find(hashes[0]) != nil)
-        cache.keep(Known.recognition(), for: hashes[2], asked: self.clock.read())
+        keep(2)
         #expect(hashes.map { cache.find($0) != nil } == [true, false, true])
         #expect(cache.count == 2)
         cache.begin(at: 10)

@@ -51,6 +51,9 @@ package struct HTTPDoor: Hashable, Sendable {
             await stream.close()
             transcript.note("http", .received, answer.raw.readableBytesView, "status \(answer.status)")
             return answer
+        } catch let error as NoAnswer {
+            await stream.close()
+            throw error.failure
         } catch {
             await stream.close()
             throw error
@@ -63,17 +66,30 @@ package struct HTTPDoor: Hashable, Sendable {
             host: self.host, port: self.port, tls: self.isSecure ? tls : nil, within: try clock.wait())
     }
 
+    enum Connection {
+        case close
+        case keepAlive
+    }
+
     func text(
-        _ method: String, _ path: String, token: String?, headers: [(String, String)], body: String?
+        _ method: String, _ path: String, token: String?, headers: [(String, String)], body: String?,
+        connection: Connection = .close
     ) -> String {
-        var lines = ["\(method) \(path) HTTP/1.1", "Host: \(self.authority)", "Connection: close"]
+        var lines = ["\(method) \(path) HTTP/1.1", "Host: \(self.authority)"]
+        if connection == .close { lines.append("Connection: close") }
         if let token { lines.append("Authorization: Bearer \(token)") }
         for (name, value) in headers { lines.append("\(name): \(value)") }
         if let body { lines.append("Content-Length: \(body.utf8.count)") }
         return lines.joined(separator: "\r\n") + "\r\n\r\n" + (body ?? "")
     }
 
-    private static func answer(
+    /// The connection ended before the first byte of an answer.
+    struct NoAnswer: Error {
+        let failure: CaseFailure
+    }
+
+    /// - Throws: `NoAnswer`, or what was wrong with the answer that came.
+    static func answer(
         from stream: ByteStream, to method: String, _ path: String, clock: CaseClock
     ) async throws -> HTTPAnswer {
         var raw = ByteBuffer()
@@ -86,7 +102,9 @@ package struct HTTPDoor: Hashable, Sendable {
             do {
                 guard var bytes = try await stream.next(within: try clock.wait()) else {
                     if let answer = HTTPAnswer(raw, to: method, isWhole: true) { return answer }
-                    throw CaseFailure(expected: expected, got: "the end of the connection")
+                    let failure = CaseFailure(expected: expected, got: "the end of the connection")
+                    guard raw.readableBytes > 0 else { throw NoAnswer(failure: failure) }
+                    throw failure
                 }
                 raw.writeBuffer(&bytes)
             } catch StreamError.timedOut {
@@ -168,6 +186,12 @@ struct HTTPAnswer: Sendable {
     /// The first header of this name.
     subscript(_ name: String) -> String? {
         self.headers.first { $0.name == name.lowercased() }?.value
+    }
+
+    /// Whether another request may follow: where this answer ends is known, and the cloud does not close behind it.
+    var keepsConnection: Bool {
+        let isDelimited = self["content-length"] != nil || self["transfer-encoding"] != nil
+        return isDelimited && self["connection"]?.lowercased() != "close"
     }
 
     var text: String { sanitized(String(buffer: self.body), limit: 400) }

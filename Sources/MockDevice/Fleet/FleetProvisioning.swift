@@ -54,7 +54,9 @@ package final class FleetProvisioning: Sendable {
     package func prepare(_ di: String) async throws(FleetError) {
         let start = ContinuousClock.now
         do throws(ProvisioningFailure) {
-            let code = try await self.code(for: di)
+            var conversation = HTTPConversation(self.door, tls: self.tls)
+            let code = try await self.code(for: di, by: &conversation)
+            await conversation.end()
             self.ready.withLock { $0[di] = (code, .now - start) }
         } catch {
             let advice =
@@ -81,15 +83,17 @@ package final class FleetProvisioning: Sendable {
         await withDiscardingTaskGroup { workers in
             for _ in 0..<Self.parallel {
                 workers.addTask {
+                    var conversation = HTTPConversation(self.door, tls: self.tls)
                     for await job in self.jobs {
                         let start = ContinuousClock.now
                         do throws(ProvisioningFailure) {
-                            let code = try await self.code(for: job.di)
+                            let code = try await self.code(for: job.di, by: &conversation)
                             job.completion(.success(code), .now - start)
                         } catch {
                             job.completion(.failure(error), .now - start)
                         }
                     }
+                    await conversation.end()
                 }
             }
         }
@@ -97,13 +101,16 @@ package final class FleetProvisioning: Sendable {
 
     private static var clock: CaseClock { CaseClock(patience: Self.patience, end: .now + Self.patience * 2) }
 
-    private func code(for di: String) async throws(ProvisioningFailure) -> Secret {
+    private func code(
+        for di: String, by conversation: inout HTTPConversation
+    ) async throws(ProvisioningFailure) -> Secret {
         let answer: HTTPAnswer
         do {
-            answer = try await self.door.request(
+            // A second code for the same device does no harm.
+            answer = try await conversation.repeatable(
                 "POST", "/provision/device", token: self.mediatorToken,
-                headers: [("Content-Type", "application/json")], body: json(.map(["di": .text(di)])), tls: self.tls,
-                clock: Self.clock, transcript: Transcript())
+                headers: [("Content-Type", "application/json")], body: json(.map(["di": .text(di)])),
+                clock: Self.clock)
         } catch {
             throw ProvisioningFailure(status: nil, detail: "\(error)")
         }

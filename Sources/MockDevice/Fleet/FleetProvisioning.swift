@@ -53,10 +53,11 @@ package final class FleetProvisioning: Sendable {
     /// Makes the first code, so that nobody has to wait for thousands of failures to learn that none can be had.
     package func prepare(_ di: String) async throws(FleetError) {
         let start = ContinuousClock.now
+        var conversation = HTTPConversation(self.door, tls: self.tls)
+        let answer = await self.answer(for: di, by: &conversation)
+        await conversation.end()
         do throws(ProvisioningFailure) {
-            var conversation = HTTPConversation(self.door, tls: self.tls)
-            let code = try await self.code(for: di, by: &conversation)
-            await conversation.end()
+            let code = try answer.get()
             self.ready.withLock { $0[di] = (code, .now - start) }
         } catch {
             let advice =
@@ -86,12 +87,8 @@ package final class FleetProvisioning: Sendable {
                     var conversation = HTTPConversation(self.door, tls: self.tls)
                     for await job in self.jobs {
                         let start = ContinuousClock.now
-                        do throws(ProvisioningFailure) {
-                            let code = try await self.code(for: job.di, by: &conversation)
-                            job.completion(.success(code), .now - start)
-                        } catch {
-                            job.completion(.failure(error), .now - start)
-                        }
+                        let answer = await self.answer(for: job.di, by: &conversation)
+                        job.completion(answer, .now - start)
                     }
                     await conversation.end()
                 }
@@ -100,6 +97,16 @@ package final class FleetProvisioning: Sendable {
     }
 
     private static var clock: CaseClock { CaseClock(patience: Self.patience, end: .now + Self.patience * 2) }
+
+    private func answer(
+        for di: String, by conversation: inout HTTPConversation
+    ) async -> Result<Secret, ProvisioningFailure> {
+        do throws(ProvisioningFailure) {
+            return .success(try await self.code(for: di, by: &conversation))
+        } catch {
+            return .failure(error)
+        }
+    }
 
     private func code(
         for di: String, by conversation: inout HTTPConversation

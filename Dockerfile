@@ -26,10 +26,12 @@ RUN --mount=type=cache,id=coap-gateway-build-$TARGETARCH,target=/src/.build,shar
 COPY Sources Sources
 # Package.swift names the tests, so their folders have to be there; nothing of them is built.
 COPY Tests Tests
+# What is stripped besides symbols says something of the build and nothing of the program: each build has its own.
 RUN --mount=type=cache,id=coap-gateway-build-$TARGETARCH,target=/src/.build,sharing=locked \
     swift build -c release --static-swift-stdlib --product coap-gateway \
     && mkdir /out \
-    && strip -o /out/coap-gateway "$(swift build -c release --static-swift-stdlib --show-bin-path)/coap-gateway" \
+    && strip --remove-section=.swift_modhash --remove-section=.note.gnu.build-id -o /out/coap-gateway \
+        "$(swift build -c release --static-swift-stdlib --show-bin-path)/coap-gateway" \
     && for name in coap-interface northbound registry mock-device; do \
         ln /out/coap-gateway "/out/$name" || exit 1; \
     done

@@ -10,7 +10,7 @@ import gateway
 import load
 import peers
 from figures import Row, Target, slope
-from processes import Trouble, anonymous_kib, family
+from processes import Trouble, anonymous_kib, cpu_seconds, family
 
 
 @dataclass(frozen=True)
@@ -252,13 +252,16 @@ def returns(bench, cloud, words):
     plan = bench.plan
     count = plan.reconnects
     reports = {"polite": [], "reference": []}
+    costs = {"polite": [], "reference": []}
     prefix = "back-"
     state = os.path.join(bench.place, f"state-{next(bench.numbers)}")
     with cloud.fleet(count, prefix=prefix, state=state) as fleet:
         final_report(fleet)
     for _ in range(plan.fewer_rounds):
         for profile in reports:
+            before = cpu_seconds(cloud.pids)
             with cloud.fleet(count, prefix=prefix, profile=profile, state=state) as fleet:
+                costs[profile].append((cpu_seconds(cloud.pids) - before) / count * 1e6)
                 reports[profile].append(final_report(fleet))
 
     def rates(what):
@@ -276,6 +279,9 @@ def returns(bench, cloud, words):
         f"devices that come back, token still good, {words}", "devices/s", rates("polite"),
         target=Target(at_least=10_000) if is_judged else None,
         note=f"{count:,} at once; until all are signed in. The devices compute beside.")
+    yield Row(
+        f"CPU of the cloud a device, token still good, {words}", "µs", costs["polite"],
+        note="All its programs, until all are signed in: what another machine for the devices would leave.")
     yield Row(f"sign-in 99 %, token still good, {words}", "ms", p99("polite", "sign-in"), target=Target(at_most=1000))
     yield Row(
         f"refresh and sign-in in the best second, {words}", "devices/s", peak("reference", "sign-in"),

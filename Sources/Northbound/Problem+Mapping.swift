@@ -73,7 +73,7 @@ extension Problem {
         case .notAcceptable:
             "Leave Accept out, or ask for application/vnd.ocf+cbor."
         case .unsupportedContentFormat:
-            "Send application/json or application/vnd.ocf+cbor."
+            "Send application/json that is one whole value (only that becomes CBOR), or application/vnd.ocf+cbor."
         case .serviceUnavailable, .tooManyRequests:
             "Send the request again later."
         default:

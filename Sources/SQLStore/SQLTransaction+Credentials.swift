@@ -97,12 +97,16 @@ extension SQLTransaction {
         try self.delete(Statements.Credentials.ofGeneration, SQLValue(family), SQLValue(generation))
     }
 
-    /// Deletes what a statement finds, one by one. A DELETE that looks for its rows in a range of an index waits for
-    /// the row behind the range too, which is another family's: two that refresh beside each other would wait for one
-    /// another. Whoever calls this has locked the family, so that nobody changes what was found.
+    /// Deletes what a statement finds, by primary key. A DELETE that looks for its rows in a range of an index waits
+    /// for the row behind the range too, which is another family's: two that refresh beside each other would wait for
+    /// one another. Whoever calls this has locked the family, so that nobody changes what was found.
     private func delete(_ found: SQLStatement, _ values: SQLValue...) throws(CloudError) {
         let hashes = try self.all(found, values) { row throws(SQLError) in try row.blob() }
-        for hash in hashes { try self.execute(Statements.Credentials.delete, .blob(hash)) }
+        // Mostly two: a refresh leaves one old token of each kind.
+        for place in stride(from: 0, to: hashes.count, by: 2) {
+            let second = hashes[min(place + 1, hashes.count - 1)]
+            try self.execute(Statements.Credentials.deleteTwo, .blob(hashes[place]), .blob(second))
+        }
     }
 }
 

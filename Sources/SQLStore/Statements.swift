@@ -57,6 +57,7 @@ enum Statements {
             """)
         static let ofGeneration = SQLStatement("SELECT hash FROM credentials WHERE family = ? AND generation = ?")
         static let delete = SQLStatement("DELETE FROM credentials WHERE hash = ?")
+        static let deleteTwo = SQLStatement("DELETE FROM credentials WHERE hash IN (?, ?)")
         static let deleteOfDevice = SQLStatement("DELETE FROM credentials WHERE di = ?")
         static let sweepable = SQLStatement(
             """

@@ -72,14 +72,16 @@ class Cloud:
         return int(total)
 
     @contextlib.contextmanager
-    def fleet(self, devices, prefix=None, profile="polite", state=None, secure=False, padding=0, links=1):
+    def fleet(
+            self, devices, prefix=None, profile="polite", state=None, secure=False, padding=0, links=1, rate=100_000):
         """Devices that are signed in, as many as said; they take their leave at the end."""
         number = next(self.numbers)
         prefix = prefix or f"fleet{number}-"
         report = os.path.join(self.bench.place, f"fleet{number}.json")
         words = [self.bench.product("mock-device"), "run", "--profile", profile]
         words += ["--devices", devices, "--prefix", prefix, "--padding", padding, "--publish", links]
-        words += ["--northbound", self.url, "--mediator-token", self.mediator, "--rate", "100000/s", "--report", report]
+        words += ["--northbound", self.url, "--mediator-token", self.mediator]
+        words += ["--rate", f"{rate}/s", "--report", report]
         for address in self.coap["coaps" if secure else "coap"]:
             words += ["--address", address]
         if secure:

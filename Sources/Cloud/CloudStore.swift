@@ -74,6 +74,8 @@ package protocol CloudTransaction {
     func lockCredential(_ hash: SecretHash) throws(CloudError) -> Credential?
     /// The credential with its family and the sequence, in one question.
     func grant(_ hash: SecretHash) throws(CloudError) -> Grant?
+    /// The same for a credential of this family, the family locked.
+    func lockGrant(_ hash: SecretHash, of family: FamilyID) throws(CloudError) -> Grant?
     func insert(_ credential: Credential) throws(CloudError)
     /// Both, in one statement.
     func insert(_ first: Credential, _ second: Credential) throws(CloudError)

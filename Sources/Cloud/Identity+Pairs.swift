@@ -1,5 +1,8 @@
 /// Pairs of tokens: made, kept, answered, and answered again.
 extension Identity {
+    /// Every so many pairs of a family the rows of its old ones are deleted, all in one go.
+    static let generationsBetweenPrunings = 4
+
     /// The newest pair of `family`, sealed into it.
     func makePair(for family: inout TokenFamily, now: Timestamp) throws(CloudError) -> ReplySealer.Pair {
         let pair = ReplySealer.Pair(
@@ -31,8 +34,8 @@ extension Identity {
         refresh.kind = .refresh
         refresh.notAfter = nil
         try transaction.insert(access, refresh)
-        // The first pair of a family has none before it.
-        guard family.generation > 1 else { return }
+        // What is left until then is refused by its generation.
+        guard family.generation % Self.generationsBetweenPrunings == 0 else { return }
         try transaction.prune(
             family.id,
             accessBelow: family.generation - 1,

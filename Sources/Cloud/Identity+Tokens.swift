@@ -92,12 +92,10 @@ extension Identity {
         _ id: FamilyID, by hash: SecretHash, claim: TokenFamily.Claim?, now: Timestamp
     ) async throws(CloudError) -> Use? {
         try await self.store.write { transaction throws(CloudError) in
-            guard var family = try transaction.lockFamily(id), let grant = try transaction.grant(hash) else {
-                return nil
-            }
+            guard let grant = try transaction.lockGrant(hash, of: id), var family = grant.family else { return nil }
             switch family.handle(Self.shown(grant.credential, claim: claim), now: now) {
             case .confirm:
-                // The tokens before it are refused from now on; their rows go with the next refresh.
+                // The tokens before it are refused from now on; their rows go with a later refresh.
                 try transaction.update(family)
                 return Use(credential: grant.credential, family: family, sequence: grant.sequence)
             case .serve:

@@ -70,6 +70,10 @@ extension InMemoryTransaction {
         }
     }
 
+    func lockGrant(_ hash: SecretHash, of family: FamilyID) -> Grant? {
+        self.grant(hash).flatMap { $0.family?.id == family ? $0 : nil }
+    }
+
     func insert(_ credential: Credential) throws(CloudError) {
         guard self.state.credentials[credential.hash] == nil else { throw Self.duplicate("the credential") }
         self.state.credentials[credential.hash] = credential

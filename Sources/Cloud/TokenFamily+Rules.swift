@@ -101,6 +101,8 @@ extension TokenFamily {
 
     private mutating func refreshShown(_ shown: Int, claim: Claim, forgiven: Bool, now: Timestamp) -> Decision {
         guard self.matches(claim) else { return .refuse(.foreign) }
+        // Its row may still be there.
+        guard shown >= self.generation - Self.rememberedGenerations else { return .refuse(.superseded) }
         switch self.state {
         case .revoked:
             return .refuse(.revoked)

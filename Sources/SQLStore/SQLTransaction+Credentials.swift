@@ -28,12 +28,19 @@ extension SQLTransaction {
     }
 
     func grant(_ hash: SecretHash) throws(CloudError) -> Grant? {
-        try self.first(Statements.Credentials.grant, SQLValue(hash)) { row throws(SQLError) in
-            let sequence = try row.integer()
-            let credential = try Self.credential(&row)
-            let family = try row.optionalFamilyID().map { id throws(SQLError) in try Self.family(id, &row) }
-            return Grant(credential: credential, family: family, sequence: sequence)
-        }
+        try self.first(Statements.Credentials.grant, SQLValue(hash), read: Self.grant)
+    }
+
+    func lockGrant(_ hash: SecretHash, of family: FamilyID) throws(CloudError) -> Grant? {
+        try self.first(
+            Statements.Credentials.grantOfFamily.locking(), SQLValue(family), SQLValue(hash), read: Self.grant)
+    }
+
+    private static func grant(_ row: inout SQLRow) throws(SQLError) -> Grant {
+        let sequence = try row.integer()
+        let credential = try self.credential(&row)
+        let family = try row.optionalFamilyID().map { id throws(SQLError) in try self.family(id, &row) }
+        return Grant(credential: credential, family: family, sequence: sequence)
     }
 
     func insert(_ credential: Credential) throws(CloudError) {
@@ -102,10 +109,11 @@ extension SQLTransaction {
     /// one another. Whoever calls this has locked the family, so that nobody changes what was found.
     private func delete(_ found: SQLStatement, _ values: SQLValue...) throws(CloudError) {
         let hashes = try self.all(found, values) { row throws(SQLError) in try row.blob() }
-        // Mostly two: a refresh leaves one old token of each kind.
-        for place in stride(from: 0, to: hashes.count, by: 2) {
-            let second = hashes[min(place + 1, hashes.count - 1)]
-            try self.execute(Statements.Credentials.deleteTwo, .blob(hashes[place]), .blob(second))
+        let together = Statements.Credentials.deletedTogether
+        for start in stride(from: 0, to: hashes.count, by: together) {
+            // The last once more where there are fewer.
+            let values = (start..<(start + together)).map { SQLValue.blob(hashes[min($0, hashes.count - 1)]) }
+            try self.execute(Statements.Credentials.deleteTogether, values)
         }
     }
 }

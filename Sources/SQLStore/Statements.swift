@@ -34,6 +34,11 @@ enum Statements {
             SELECT (SELECT value FROM counters WHERE name = 'changes'), \(columns), \(Families.columns) \
             FROM credentials c LEFT JOIN families f ON f.id = c.family WHERE c.hash = ?
             """)
+        static let grantOfFamily = SQLStatement(
+            """
+            SELECT (SELECT value FROM counters WHERE name = 'changes'), \(columns), \(Families.columns) \
+            FROM families f JOIN credentials c ON c.family = f.id WHERE f.id = ? AND c.hash = ?
+            """)
         private static let insertion = """
             INSERT INTO credentials (hash, kind, algorithm, subject, di, device_kind, not_before, not_after, family, \
             generation, last_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -57,7 +62,9 @@ enum Statements {
             """)
         static let ofGeneration = SQLStatement("SELECT hash FROM credentials WHERE family = ? AND generation = ?")
         static let delete = SQLStatement("DELETE FROM credentials WHERE hash = ?")
-        static let deleteTwo = SQLStatement("DELETE FROM credentials WHERE hash IN (?, ?)")
+        /// So many at once: what a family leaves between two prunings.
+        static let deletedTogether = 8
+        static let deleteTogether = SQLStatement("DELETE FROM credentials WHERE hash IN (?, ?, ?, ?, ?, ?, ?, ?)")
         static let deleteOfDevice = SQLStatement("DELETE FROM credentials WHERE di = ?")
         static let sweepable = SQLStatement(
             """

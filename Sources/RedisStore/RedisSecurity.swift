@@ -15,8 +15,11 @@ struct RedisSecurity: Sendable {
         case .tls(let authorities):
             var settings = TLSConfiguration.makeClientConfiguration()
             settings.certificateVerification = .fullVerification
-            if let authorities { settings.trustRoots = .file(authorities) }
             do {
+                // Not by `.file`: a context that cannot read it throws, and never frees what BoringSSL made for it.
+                if let authorities {
+                    settings.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authorities))
+                }
                 self.context = try NIOSSLContext(configuration: settings)
             } catch {
                 let file = authorities ?? "of the machine"

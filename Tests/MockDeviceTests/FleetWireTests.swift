@@ -42,10 +42,20 @@ struct FleetWireTests {
         let fleet = try await FleetRun(
             setup, on: [MultiThreadedEventLoopGroup.singleton.next()], saved: ["fleet-1": saved], provisioning: nil,
             notices: FleetNotices { _ in })
-        let outcome = try await withThrowingTaskGroup(of: FleetRun.Outcome?.self) { tasks in
-            tasks.addTask { try await fleet.run(for: nil) { _ in } }
+        let outcome = try await Self.run(fleet, until: { try await body(cloud) })
+        try await cloud.stop()
+        return outcome
+    }
+
+    /// Runs a fleet until `body` has returned.
+    private static func run(
+        _ fleet: FleetRun, progress: @escaping @Sendable (FleetRun.Progress) -> Void = { _ in },
+        until body: @escaping @Sendable () async throws -> Void
+    ) async throws -> FleetRun.Outcome {
+        try await withThrowingTaskGroup(of: FleetRun.Outcome?.self) { tasks in
+            tasks.addTask { try await fleet.run(for: nil, progress: progress) }
             tasks.addTask {
-                try await body(cloud)
+                try await body()
                 return nil
             }
             var outcome: FleetRun.Outcome?
@@ -55,8 +65,6 @@ struct FleetWireTests {
             }
             return try #require(outcome)
         }
-        try await cloud.stop()
-        return outcome
     }
 
     /// The next connection of a polite device, signed in.
@@ -286,8 +294,15 @@ struct FleetWireTests {
         let fleet = try await FleetRun(
             setup, on: [MultiThreadedEventLoopGroup.singleton.next()], saved: saved, provisioning: nil,
             notices: FleetNotices { told.tell($0) })
-        let outcome = try await fleet.run(for: .milliseconds(500)) { _ in }
-        #expect(outcome.report.counts.failures == [FleetFailure("connect", "refused"): 5])
+        let (allFailed, all) = AsyncStream.makeStream(of: Void.self)
+        let outcome = try await Self.run(fleet) { progress in
+            if progress.counts.failed >= 5 { all.finish() }
+        } until: {
+            for await _ in allFailed {}
+        }
+        // More, where so much time went by that some tried again.
+        #expect(outcome.report.counts.failures.keys.map { $0 } == [FleetFailure("connect", "refused")])
+        #expect(outcome.report.counts.failed >= 5)
         #expect(told.all.count == 1)
         #expect(told.all.first?.hasPrefix("connect: refused: 127.0.0.1:\(port): ") == true)
         #expect(told.all.first?.contains("Is the cloud running there") == true)

@@ -25,7 +25,8 @@ package final class Subprocess: Sendable {
         var errors = ""
         var status: Int32?
         /// The wish, and whom to tell.
-        var waiting: [(text: String, CheckedContinuation<Bool, Never>)] = []
+        var waiting: [Int: (text: String, continuation: CheckedContinuation<Bool, Never>)] = [:]
+        var waits = 0
         var ending: [CheckedContinuation<Int32, Never>] = []
     }
 
@@ -134,28 +135,37 @@ package final class Subprocess: Sendable {
             state.status = status
             defer {
                 state.ending = []
-                state.waiting = []
+                state.waiting = [:]
             }
             return (state.ending, state.waiting)
         }
         for continuation in ending { continuation.resume(returning: status) }
-        for (_, continuation) in waiting { continuation.resume(returning: false) }
+        for wait in waiting.values { wait.continuation.resume(returning: false) }
     }
 
-    /// Waits until the text was written to standard output or error; fails if the program ends without.
+    /// Waits until the text was written to standard output or error; fails if the program ends without, or the test is
+    /// out of time.
     package func waitFor(_ text: String) async throws {
-        let found = await withCheckedContinuation { continuation in
-            let known: Bool? = self.state.withLock { state in
-                if state.output.contains(text) || state.errors.contains(text) { return true }
-                if state.status != nil { return false }
-                state.waiting.append((text, continuation))
-                return nil
+        let number = self.state.withLock { state in
+            state.waits += 1
+            return state.waits
+        }
+        let found = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let known: Bool? = self.state.withLock { state in
+                    if state.output.contains(text) || state.errors.contains(text) { return true }
+                    if state.status != nil || Task.isCancelled { return false }
+                    state.waiting[number] = (text, continuation)
+                    return nil
+                }
+                if let known { continuation.resume(returning: known) }
             }
-            if let known { continuation.resume(returning: known) }
+        } onCancel: {
+            self.state.withLock { $0.waiting.removeValue(forKey: number) }?.continuation.resume(returning: false)
         }
         guard found else {
-            let (output, errors) = self.state.withLock { ($0.output, $0.errors) }
-            throw PeerError("ended without \"\(text)\":\n\(output)\n\(errors)")
+            let (output, errors, hasEnded) = self.state.withLock { ($0.output, $0.errors, $0.status != nil) }
+            throw PeerError("\(hasEnded ? "ended" : "still runs,") without \"\(text)\":\n\(output)\n\(errors)")
         }
     }
 
@@ -205,9 +215,9 @@ package final class Subprocess: Sendable {
 extension Subprocess.State {
     /// Whose text has come.
     fileprivate mutating func takeFulfilled() -> [CheckedContinuation<Bool, Never>] {
-        let fulfilled = self.waiting.filter { self.output.contains($0.text) || self.errors.contains($0.text) }
-        self.waiting.removeAll { self.output.contains($0.text) || self.errors.contains($0.text) }
-        return fulfilled.map(\.1)
+        let fulfilled = self.waiting.filter { self.output.contains($1.text) || self.errors.contains($1.text) }
+        for number in fulfilled.keys { self.waiting.removeValue(forKey: number) }
+        return fulfilled.values.map(\.continuation)
     }
 }
 

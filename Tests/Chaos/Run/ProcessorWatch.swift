@@ -28,8 +28,11 @@ actor ProcessorWatch {
         }
     }
 
+    /// By a handle: Foundation's other ways forget a page each time they read an empty file, as the threads of the
+    /// kernel have them.
     private static func text(_ path: String) -> String? {
-        FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+        let bytes = try? FileHandle(forReadingAtPath: path)?.readToEnd()
+        return bytes.map { String(decoding: $0, as: UTF8.self) }
     }
 
     /// By its name, and for `chaos` its command: `chaos traffic` is not the run itself. Redis writes its address behind

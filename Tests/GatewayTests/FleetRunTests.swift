@@ -122,7 +122,9 @@ struct FleetRunTests {
         let attributes = try FileManager.default.attributesOfItem(atPath: "\(directory)/state")
         #expect(attributes[.posixPermissions] as? Int == 0o600)
 
-        let again = try run(["--duration", "8s"])
+        let again = try run([])
+        try await again.waitFor(" 20 signed in, ")
+        again.signal(SIGTERM)
         let endedAgain = await again.ended()
         #expect(endedAgain.status == 0, "\(endedAgain.output)\(endedAgain.errors)")
         #expect(endedAgain.output.contains("sign-up                        0"))

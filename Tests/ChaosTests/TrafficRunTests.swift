@@ -211,7 +211,8 @@ struct TrafficRunTests {
             #expect(outcome.report.figures.due >= 40)
             #expect(outcome.report.figures.begun == outcome.report.figures.due)
             #expect(outcome.report.figures.mostConnections >= 20)
-            #expect(outcome.history.requests.allSatisfy { $0.status == 200 && $0.end - $0.begin >= 300_000_000 })
+            let others = outcome.history.requests.filter { $0.status != 200 || $0.end - $0.begin < 300_000_000 }
+            #expect(others.isEmpty)
         }
     }
 

@@ -171,7 +171,11 @@ let package = Package(
             ]),
         tests(
             "RegistryReachTests",
-            ["RegistryReach", "Registry", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", nioCore, logging, lifecycle]),
+            [
+                "RegistryReach", "Registry", "ServiceShell", "CoAP", "CBOR", "OCF", "Cloud", "TestSupport", nioCore,
+                logging,
+                lifecycle,
+            ]),
         tests(
             "ClusterTests",
             [
@@ -207,7 +211,8 @@ let package = Package(
         tests(
             "NorthboundTests",
             [
-                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "TestServers", "ServiceShell", nioSSL,
+                "Northbound", "CoAP", "CBOR", "OCF", "Cloud", "Certificates", "TestServers", "TestSupport",
+                "ServiceShell", nioSSL,
                 yams, httpTypes, logging, lifecycle,
                 nioCore, nioEmbedded, nioHTTPTypes, nioPosix,
             ]),

@@ -67,7 +67,7 @@ struct BalanceTests {
         var answers: [String: HTTPTestAnswer] = [:]
         var number = 0
         let loop = MultiThreadedEventLoopGroup.singleton.any()
-        while !isOver() {
+        while !isOver(), !Task.isCancelled {
             let device = devices[number % devices.count]
             answers["\(device.di) n=\(number)"] = try await cluster.http(number % cluster.northbounds.count).request(
                 number.isMultiple(of: 2) ? "GET" : "POST", "/\(device.di)/light?n=\(number)", token: owner.token)

@@ -24,7 +24,7 @@ struct OrderTests {
         var sent = 0
         var waiting: [Token: Int] = [:]
         while true {
-            while !isOver(), waiting.count < Self.outstanding {
+            while !isOver(), !Task.isCancelled, waiting.count < Self.outstanding {
                 let token = Token(eightBytes: UInt64(sent))
                 waiting[token] = sent
                 try await peer.start(.ocf(.post, "\(di)/light", queries: ["n=\(name)-\(sent)"]), token: token)
@@ -48,7 +48,7 @@ struct OrderTests {
     ) async throws -> Int {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var sent = 0
-            while !isOver() {
+            while !isOver(), !Task.isCancelled {
                 if sent >= Self.outstanding { try await group.next() }
                 let query = "n=\(name)-\(sent)"
                 let answer = try await door.begin("POST", "/\(di)/light?\(query)", token: token)

@@ -323,13 +323,3 @@ struct PodBench {
         return await response.code == .changed
     }
 }
-
-/// Waits until something is so.
-func eventually(_ what: String, _ isSo: () async -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(20)
-    while ContinuousClock.now < deadline {
-        if await isSo() { return }
-        await Task.yield()
-    }
-    throw PeerError("not within 20 s: \(what)")
-}

@@ -41,10 +41,10 @@ struct SignInStormTests {
             let older = try await bench.connect()
             try await older.start(Self.signIn("older"))
             // It waits for long enough to turn the queue round.
-            while signIns.wait < .milliseconds(650) { await Task.yield() }
+            try await eventually("a wait") { signIns.wait >= .milliseconds(650) }
             let newest = try await bench.connect()
             try await newest.start(Self.signIn("newest"))
-            while bench.server.connectionCount < 8 { await Task.yield() }
+            try await eventually("eight connections") { bench.server.connectionCount >= 8 }
             try await newest.expectSilence()
             held.answer(.granted)
             let next = try await bench.registry.next()
@@ -109,7 +109,7 @@ struct SignInStormTests {
             try await going.start(Self.signIn("going"))
             try await going.expectSilence()
             await going.close()
-            while bench.server.connectionCount > 1 { await Task.yield() }
+            try await eventually("one connection left") { bench.server.connectionCount <= 1 }
             let last = try await bench.connect()
             try await last.start(Self.signIn("last"))
             try await last.expectSilence()
@@ -125,7 +125,7 @@ struct SignInStormTests {
             for _ in 0..<12 {
                 let peer = try await bench.lamp()
                 await peer.close()
-                while bench.server.connectionCount > 0 { await Task.yield() }
+                try await eventually("no connection left") { bench.server.connectionCount == 0 }
             }
             let lines = bench.log.lines.filter { $0.contains("device flapping") }
             #expect(lines.count == 1)

@@ -93,7 +93,7 @@ struct HandshakeRoomTests {
                 await client.close()
             }
             for peer in silent { await peer.close() }
-            await bench.emptied()
+            try await bench.emptied()
         }
     }
 
@@ -108,7 +108,7 @@ struct HandshakeRoomTests {
             let hello = try Self.hello()
             var peers: [RawPeer] = []
             for _ in 0..<5 { peers.append(try await RawPeer.connect(port: bench.listener.port)) }
-            while bench.listener.connectionCount < 5 { await Task.yield() }
+            try await eventually("five connections") { bench.listener.connectionCount == 5 }
             // What they say is there when the loop turns again, so it reads all of it in one turn.
             let standstill = await Standstill(of: group.next())
             for peer in peers { try await peer.send(hello) }
@@ -135,7 +135,7 @@ struct HandshakeRoomTests {
             #expect(try await peer.receiveUntilClose() == [])
             #expect(try await bench.refusal() == .handshakeQueue)
             #expect(try await bench.logLine().message.contains("HANDSHAKES"))
-            await bench.emptied()
+            try await bench.emptied()
         }
     }
 
@@ -148,9 +148,9 @@ struct HandshakeRoomTests {
         ) { bench in
             let peer = try await RawPeer.connect(port: bench.listener.port)
             try await peer.send(try Self.hello())
-            while bench.listener.connectionCount < 1 { await Task.yield() }
+            try await eventually("a connection") { bench.listener.connectionCount > 0 }
             await peer.close()
-            await bench.emptied()
+            try await bench.emptied()
         }
     }
 

@@ -92,8 +92,8 @@ final class ListenerBench: Sendable {
     }
 
     /// Every place was given back: returns when that is so.
-    func emptied() async {
-        while self.listener.connectionCount > 0 { await Task.yield() }
+    func emptied() async throws {
+        try await eventually("every place given back") { self.listener.connectionCount == 0 }
     }
 
     func refusal() async throws -> ListenerRefusal {

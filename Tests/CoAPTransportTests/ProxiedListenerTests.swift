@@ -87,7 +87,7 @@ struct ProxiedListenerTests {
             #expect(try await peer.receiveUntilClose().isEmpty == !cameToCoAP)
             #expect(try await bench.refusal() == .proxyHeader)
             #expect(try await bench.logLine().message.contains("PROXY header"))
-            await bench.emptied()
+            try await bench.emptied()
         }
     }
 

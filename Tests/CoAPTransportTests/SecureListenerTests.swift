@@ -132,7 +132,7 @@ struct SecureListenerTests {
             try await peer.send([0x16, 0x03, 0x01, 0x02, 0x00, 0x01])
             #expect(try await peer.receiveUntilClose() == [])
             #expect(try await bench.refusal() == .timedOut)
-            await bench.emptied()
+            try await bench.emptied()
         }
     }
 
@@ -158,7 +158,7 @@ struct SecureListenerTests {
         let certificates = try TestCertificates()
         try await ListenerBench.with(transport: .tls(try certificates.server())) { bench in
             let peer = try await RawPeer.connect(port: bench.listener.port)
-            while bench.listener.connectionCount == 0 { await Task.yield() }
+            try await eventually("a connection") { bench.listener.connectionCount > 0 }
             await bench.listener.releaseAll(grace: .seconds(30))
             #expect(try await peer.receiveUntilClose() == [])
         }

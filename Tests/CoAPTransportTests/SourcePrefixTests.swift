@@ -38,7 +38,7 @@ struct SourcePrefixTests {
             #expect(refusal == .sourceRate)
             let line = try await bench.logLine()
             #expect(line.message.contains("SOURCE_RATE"))
-            await bench.emptied()
+            try await bench.emptied()
         }
         let local = try #require(ProxySources(["127.0.0.0/8"]))
         try await ListenerBench.with(
@@ -53,7 +53,7 @@ struct SourcePrefixTests {
             #expect(received.isEmpty)
             let refusal = try await bench.refusal()
             #expect(refusal == .sourceRate)
-            await bench.emptied()
+            try await bench.emptied()
         }
         let expected = [try Self.prefix("127.0.0.1"), try Self.prefix("192.0.2.7")]
         #expect(asked.withLock { $0 } == expected)

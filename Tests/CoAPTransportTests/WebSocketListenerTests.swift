@@ -80,7 +80,7 @@ struct WebSocketListenerTests {
             let answer = String(decoding: try await peer.receiveUntilClose(), as: UTF8.self)
             #expect(answer.hasPrefix("HTTP/1.1 \(status) "))
             #expect(try await bench.refusal() == .upgradeRefused)
-            await bench.emptied()
+            try await bench.emptied()
         }
     }
 

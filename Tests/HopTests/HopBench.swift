@@ -133,15 +133,6 @@ enum HopBench {
         await server.listener.stop()
         try result.get()
     }
-
-    /// Waits until `condition` holds, at most 20 s.
-    static func until(_ what: String, _ condition: () async -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(20)
-        while await !condition() {
-            guard ContinuousClock.now < end else { throw PeerError("\(what) did not come") }
-            await Task.yield()
-        }
-    }
 }
 
 extension HopPool {
@@ -175,7 +166,7 @@ final class Answers: Sendable {
     var isOnceEach: Bool { self.all.withLock { $0.values.allSatisfy { $0.count == 1 } } }
 
     func wait(for count: Int) async throws {
-        try await HopBench.until("\(count) answers") { self.responses.count >= count }
+        try await eventually("\(count) answers") { self.responses.count >= count }
     }
 
     func count(_ undelivered: Undelivered) -> Int {

@@ -201,7 +201,7 @@ struct HopListenerTests {
             for peer in proven { #expect(try await peer.ask(.hop()).code == .content) }
             // A place that becomes free is taken again.
             await held[0].close()
-            try await HopBench.until("a place") {
+            try await eventually("a place") {
                 guard let peer = try? await server.peer() else { return false }
                 return (try? await Self.prove(peer, .of(1))) != nil
             }

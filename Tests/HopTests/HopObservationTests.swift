@@ -205,12 +205,12 @@ struct HopObservationTests {
             // A connection to another name of the same program comes and goes as idle meanwhile.
             let other = HopTarget(host: "localhost", port: server.listener.port, name: "pod-1.boot")
             _ = await pool.send(.hop(), to: other)
-            try await HopBench.until("one connection") { await pool.connectionCount() == 1 }
+            try await eventually("one connection") { await pool.connectionCount() == 1 }
             observer.notify("still there")
             try await Self.expect("still there", log)
             handle.cancel()
             try await resource.cancellation()
-            try await HopBench.until("no connection") { await pool.connectionCount() == 0 }
+            try await eventually("no connection") { await pool.connectionCount() == 0 }
         }
     }
 
@@ -239,7 +239,7 @@ struct HopObservationTests {
             let (log, _) = Self.observe(pool, server.target(), milliseconds: 20_000)
             let observer = try await resource.observer()
             // The connection has been left once another takes its place.
-            try await HopBench.until("another connection") {
+            try await eventually("another connection") {
                 _ = await pool.send(.hop(), to: server.target())
                 return server.listener.connectionCount > 1
             }

@@ -118,7 +118,7 @@ struct HopPoolTests {
         #expect(await pool.send(.hop(), to: target).diagnostic?.contains("just now") == true)
         let server = try await HopServer.bind(port: port, handling: Self.echo)
         try await HopBench.with(server, pool) {
-            try await HopBench.until("an answer") { await pool.send(.hop(), to: target).code == .content }
+            try await eventually("an answer") { await pool.send(.hop(), to: target).code == .content }
         }
         try await group.shutdownGracefully()
     }
@@ -132,7 +132,7 @@ struct HopPoolTests {
         try await HopBench.with(server, pool) {
             for _ in 0..<2 {
                 #expect(await pool.send(.hop(), to: server.target()).code == .content)
-                try await HopBench.until("the close") { server.listener.connectionCount == 0 }
+                try await eventually("the close") { server.listener.connectionCount == 0 }
             }
         }
     }
@@ -152,7 +152,7 @@ struct HopPoolTests {
             asked.answer(Response(.content))
             #expect(await busy.code == .content)
             #expect(await pool.send(.hop(), to: second.target()).code == .content)
-            try await HopBench.until("the close") { first.listener.connectionCount == 0 }
+            try await eventually("the close") { first.listener.connectionCount == 0 }
         }
         await second.listener.stop()
         try await group.shutdownGracefully()
@@ -225,7 +225,7 @@ struct HopPoolTests {
         let target = HopTarget(host: "127.0.0.1", port: listener.port, name: "pod-1.boot")
         let answers = Answers()
         answers.send(0, .hop(), to: target, over: pool)
-        try await HopBench.until("the freeze") { frozen.isFrozen }
+        try await eventually("the freeze") { frozen.isFrozen }
         // More than the buffers of the system hold, less than the window.
         for index in 1...60 { answers.send(index, .hop(.post, bytes: 250_000), to: target, over: pool) }
         // One turn of the loop later all have been given to the socket, as far as it took them.
@@ -255,7 +255,7 @@ struct HopPoolTests {
         let target = HopTarget(host: "127.0.0.1", port: listener.port, name: "pod-1.boot")
         let answers = Answers()
         answers.send(0, .hop(), to: target, over: pool)
-        try await HopBench.until("the freeze") { frozen.isFrozen }
+        try await eventually("the freeze") { frozen.isFrozen }
         for index in 1...60 {
             answers.send(index, .hop(.post, milliseconds: 1500, bytes: 250_000), to: target, over: pool)
         }

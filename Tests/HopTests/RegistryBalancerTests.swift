@@ -237,10 +237,10 @@ struct RegistryBalancerTests {
         try await HopBench.with(first, pool) {
             balancer.resolve()
             async let answer = balancer.respond(to: .hop())
-            try await HopBench.until("the request") { first.asked + second.asked == 1 }
+            try await eventually("the request") { first.asked + second.asked == 1 }
             let (asked, other) = first.asked == 1 ? (first, second) : (second, first)
             asked.listener.closeAll(reason: "killed")
-            try await HopBench.until("the repetition") { other.asked == 1 }
+            try await eventually("the repetition") { other.asked == 1 }
             other.listener.closeAll(reason: "killed")
             let last = await answer
             #expect(last.code == .serviceUnavailable)
@@ -263,7 +263,7 @@ struct RegistryBalancerTests {
             for _ in 0..<20 {
                 balancer.respond(to: .hop()) { _ in answers.withLock { $0 += 1 } }
             }
-            try await HopBench.until("the quick ones") { answers.withLock { $0 } + slow.asked == 20 }
+            try await eventually("the quick ones") { answers.withLock { $0 } + slow.asked == 20 }
             let before = slow.asked
             #expect(before > 0)
             for _ in 0..<50 { #expect(Self.text(await balancer.respond(to: .hop())) == "127.0.0.2") }

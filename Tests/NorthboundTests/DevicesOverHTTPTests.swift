@@ -4,6 +4,7 @@ import CoAP
 import NIOCore
 import ServiceShell
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Northbound
@@ -256,7 +257,7 @@ struct DevicesOverHTTPTests {
             // Whoever still is on his way out is gone when a request of the same owner was served after him.
             server.devices.answer(Self.content("here"))
             #expect(try await server.request("GET", "/lamp/light", token: "alice-user").body == #""here""#)
-            while server.responder.requestsInFlight > 0 { await Task.yield() }
+            try await eventually("all answered") { server.responder.requestsInFlight == 0 }
         }
     }
 

@@ -3,6 +3,7 @@ import Cloud
 import NIOCore
 import ServiceLifecycle
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Northbound

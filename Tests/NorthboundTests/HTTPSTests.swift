@@ -7,6 +7,7 @@ import NIOCore
 import NIOPosix
 import ServiceShell
 import TestServers
+import TestSupport
 import Testing
 
 @testable import Northbound

@@ -2,24 +2,11 @@ import CBOR
 import Cloud
 import CoAP
 import NIOCore
-import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Northbound
-
-/// Waits until `isSo`, or fails after 30 s.
-func eventually(
-    _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation, _ isSo: () async throws -> Bool
-) async throws {
-    let deadline = ContinuousClock.now + .seconds(30)
-    while ContinuousClock.now < deadline {
-        if try await isSo() { return }
-        try await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(10)) {}
-            .futureResult.get()
-    }
-    Issue.record(what, sourceLocation: sourceLocation)
-}
 
 @Suite("Observing over HTTP", .timeLimit(.minutes(2)))
 struct ObservationStreamTests {

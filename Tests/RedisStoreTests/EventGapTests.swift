@@ -35,7 +35,7 @@ struct EventGapTests {
 
     /// Until what is sent is refused at once.
     private static func givenUp(_ client: RedisClient) async throws {
-        try await eventually("given up", within: 60) {
+        try await eventually("given up", within: .seconds(60)) {
             let answer = await client.ask(RedisCommand("ECHO", "x"), within: .milliseconds(100))
             if case .failure(.unavailable) = answer { return true }
             return false
@@ -67,11 +67,11 @@ struct EventGapTests {
                 server.pause()
                 try await Self.givenUp(client)
                 for number in 3...4 { log.append(Self.event(number), of: Self.alice) }
-                try await eventually("owed", within: 60) { log.owes }
+                try await eventually("owed", within: .seconds(60)) { log.owes }
                 server.resume()
-                try await eventually("back", within: 60) { client.isConnected }
+                try await eventually("back", within: .seconds(60)) { client.isConnected }
                 let before = alice
-                try await eventually("told", within: 60) {
+                try await eventually("told", within: .seconds(60)) {
                     var place = before
                     return try await Self.told(log, of: Self.alice, after: &place).contains(nil)
                 }
@@ -161,10 +161,10 @@ struct EventGapTests {
                 for number in 0...1 {
                     log.append(Self.event(1), of: UserID(stored: "u\(number)"))
                 }
-                try await eventually("owed", within: 60) { log.owes }
+                try await eventually("owed", within: .seconds(60)) { log.owes }
                 server.resume()
                 let (aliceBefore, bobBefore) = (alice, bob)
-                try await eventually("told", within: 60) {
+                try await eventually("told", within: .seconds(60)) {
                     guard client.isConnected else { return false }
                     let pages = try await [
                         log.read(of: Self.alice, after: aliceBefore, limit: 9),
@@ -189,9 +189,9 @@ struct EventGapTests {
                 server.pause()
                 try await Self.givenUp(client)
                 log.forget(Self.alice)
-                try await eventually("owed", within: 60) { log.owes }
+                try await eventually("owed", within: .seconds(60)) { log.owes }
                 server.resume()
-                try await eventually("forgotten", within: 60) {
+                try await eventually("forgotten", within: .seconds(60)) {
                     client.isConnected ? try await log.events(of: Self.alice).isEmpty : false
                 }
             }

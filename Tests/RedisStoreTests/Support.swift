@@ -9,18 +9,6 @@ import TestServers
 import TestSupport
 import Testing
 
-/// Waits until something is so, looking every few milliseconds.
-func eventually(
-    _ what: String, within seconds: Double = 20, _ isSo: () async throws -> Bool
-) async throws {
-    let end = NIODeadline.now() + .milliseconds(Int64(seconds * 1000))
-    let eventLoop = MultiThreadedEventLoopGroup.singleton.next()
-    while try await !isSo() {
-        guard NIODeadline.now() < end else { throw PeerError("not within \(seconds) s: \(what)") }
-        try await eventLoop.scheduleTask(in: .milliseconds(5)) {}.futureResult.get()
-    }
-}
-
 let quiet: Logger = {
     var logger = Logger(label: "tests")
     logger.logLevel = .critical

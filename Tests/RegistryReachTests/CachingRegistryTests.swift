@@ -3,6 +3,7 @@ import Cloud
 import CoAP
 import OCF
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import RegistryReach
@@ -168,7 +169,7 @@ struct CachingRegistryTests {
 
             shared.keep(Known.recognition().cached, for: token.hash, lifetime: .seconds(600))
             // The service may not have begun to work yet: its first answer tells.
-            while await caching.respond(to: Known.signIn(token)).code != .changed { await Task.yield() }
+            try await eventually("an answer") { await caching.respond(to: Known.signIn(token)).code == .changed }
             self.clock.advance(.seconds(538))
             #expect(await caching.respond(to: Known.signIn(token)).code == .changed)
             self.clock.advance(.seconds(1))

@@ -1,6 +1,7 @@
 import Cloud
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import RegistryReach
@@ -19,7 +20,7 @@ struct ChangeReaderTests {
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await reader.run() }
-            while !cache.isAdmitting { await Task.yield() }
+            try await eventually("the cache in use") { cache.isAdmitting }
             try await body(store, nudge, cache)
             group.cancelAll()
         }
@@ -47,7 +48,7 @@ struct ChangeReaderTests {
             #expect(cache.find(stays) == nil)
 
             store.open()
-            while !cache.isAdmitting { await Task.yield() }
+            try await eventually("the cache in use") { cache.isAdmitting }
             #expect(cache.find(gone) == nil)
             #expect(cache.find(stays) != nil)
         }
@@ -61,7 +62,7 @@ struct ChangeReaderTests {
             await store.someoneWaits()
             nudge.nudge(.changes)
             store.open()
-            while !cache.isAdmitting { await Task.yield() }
+            try await eventually("the cache in use") { cache.isAdmitting }
             // At the start, and after each.
             #expect(store.reads == 3)
         }
@@ -72,7 +73,7 @@ struct ChangeReaderTests {
         try await self.following { store, nudge, cache in
             store.failNext()
             nudge.nudge(.changes)
-            while !cache.isAdmitting { await Task.yield() }
+            try await eventually("the cache in use") { cache.isAdmitting }
             #expect(store.reads == 3)
         }
     }

@@ -4,6 +4,7 @@ import CoAP
 import Logging
 import OCF
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import RegistryReach
@@ -176,10 +177,10 @@ struct FollowerTests {
         let follower = ChangeFollower(
             log, caller: "test", cache: cache, times: Self.times, logger: Self.logger, changed: told.take)
         #expect(!follower.isCurrent)
-        await withTaskGroup(of: Void.self) { group in
+        try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await follower.run() }
             // Begun when it has asked twice.
-            while log.state.withLock({ $0.held.isEmpty }) { await Task.yield() }
+            try await eventually("a question") { log.state.withLock { !$0.held.isEmpty } }
             #expect(follower.isCurrent)
             log.add(1)
             log.add(2, isLost: true)
@@ -214,7 +215,7 @@ struct FollowerTests {
             })
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await follower.run() }
-            while log.state.withLock({ $0.held.isEmpty }) { await Task.yield() }
+            try await eventually("a question") { log.state.withLock { !$0.held.isEmpty } }
             let hash = try Known.token().hash
             cache.keep(Known.recognition(sequence: 3), for: hash, asked: ContinuousClock.now)
             #expect(cache.find(hash) != nil)

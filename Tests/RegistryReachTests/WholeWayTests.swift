@@ -5,6 +5,7 @@ import OCF
 import Registry
 import ServiceShell
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import RegistryReach
@@ -35,7 +36,7 @@ struct WholeWayTests {
             group.addTask { await registry.run() }
             group.addTask { await caching.run() }
             group.addTask { await follower.run() }
-            while !follower.isCurrent { await Task.yield() }
+            try await eventually("the follower begun") { follower.isCurrent }
             let user = try await client.registerUser(Known.uid, authProvider: "p", call: call)
             let mediator = try await client.provisionMediator(uid: Known.uid, userToken: user, call: call)
             let code = try await client.provisionCode(

@@ -44,7 +44,7 @@ struct MySQLFaultTests {
                     for writer in 0..<16 {
                         group.addTask {
                             var number = 0
-                            while !isOver.isOpen {
+                            while !isOver.isOpen, !Task.isCancelled {
                                 number += 1
                                 let uid = "user-\(writer)-\(number)"
                                 do {

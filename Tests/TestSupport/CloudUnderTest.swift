@@ -1,7 +1,6 @@
 package import CBOR
 package import CoAP
 import NIOCore
-import NIOPosix
 
 /// A cloud that tests talk to from outside, in this process or in others.
 package protocol CloudUnderTest: Sendable {
@@ -55,13 +54,7 @@ extension CloudUnderTest {
     package func eventually(
         _ what: String, within patience: Duration = .seconds(15), _ isThere: () async throws -> Bool
     ) async throws {
-        let deadline = ContinuousClock.now + patience
-        let loop = MultiThreadedEventLoopGroup.singleton.any()
-        while try await !isThere() {
-            guard ContinuousClock.now < deadline else { throw PeerError("not within \(patience): \(what)") }
-            // What is waited for needs the processor as well.
-            try await loop.scheduleTask(in: .milliseconds(5)) {}.futureResult.get()
-        }
+        try await TestSupport.eventually(what, within: patience, isThere)
     }
 
     /// What people are told of a device: `online` or `offline`, nil if there is no such device.

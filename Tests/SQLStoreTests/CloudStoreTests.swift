@@ -78,6 +78,10 @@ struct CloudStoreTests {
                 #expect(try transaction.lockCredential(plain.hash) == plain)
                 #expect(try transaction.grant(access.hash) == Grant(credential: access, family: stored, sequence: 0))
                 #expect(try transaction.grant(plain.hash) == Grant(credential: plain, family: nil, sequence: 0))
+                #expect(
+                    try transaction.lockGrant(access.hash, of: stored.id)
+                        == Grant(credential: access, family: stored, sequence: 0))
+                #expect(try transaction.lockGrant(plain.hash, of: stored.id) == nil)
                 #expect(try transaction.links(of: di) == [link])
             }
             family.state = .revoked
